@@ -1,0 +1,48 @@
+"""What an objective is: a sum over its units, and nothing about models, forests or steps.
+
+An objective never averages, never reads a sequence's neighbours unless its unit is the group, and never
+learns how a batch was packed or cut: the engine counts, divides and steps.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from luthier.batch import Batch, Unit
+
+
+class Scores(Protocol):
+    """What the forward brings for the m scored (sequence, token) pairs of a batch."""
+
+    @property
+    def logprobs(self) -> Tensor:
+        """(m,) log-probability of each scored token, float32."""
+
+    @property
+    def uniform(self) -> Tensor | None:
+        """(m,) mean log-probability over the vocabulary, where `needs` asked for it."""
+
+    @property
+    def entropy(self) -> Tensor | None:
+        """(m,) entropy of the prediction, where asked for."""
+
+    @property
+    def reference(self) -> Tensor | None:
+        """(m,) log-probability under the reference, where asked for."""
+
+
+class Objective(Protocol):
+    """A frozen dataclass that is its own configuration, and callable."""
+
+    @property
+    def unit(self) -> Unit:
+        """What is counted to turn the sum into a mean."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Fields of `Scores` the forward must bring beside `logprobs`."""
+
+    def __call__(self, scores: Scores, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss as a sum over units (0-d, differentiable), and sums to log by name (0-d, detached)."""
