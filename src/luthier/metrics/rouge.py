@@ -1,0 +1,68 @@
+"""ROUGE-1, ROUGE-2 and ROUGE-L as F-measures (Lin 2004), over the words of `words.py`.
+
+ROUGE-L is the sentence-level one: the longest common subsequence of the whole texts. Several references: the best one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from luthier.metrics.words import words
+
+
+def rouge1(prediction: str, references: Sequence[str]) -> float:
+    """F-measure of shared words, in [0, 1]."""
+    return _best(prediction, references, lambda given, right: _shared(given, right, order=1), order=1)
+
+
+def rouge2(prediction: str, references: Sequence[str]) -> float:
+    """F-measure of shared pairs of neighbouring words, in [0, 1]; texts of one word have none and score 0."""
+    return _best(prediction, references, lambda given, right: _shared(given, right, order=2), order=2)
+
+
+def rouge_l(prediction: str, references: Sequence[str]) -> float:
+    """F-measure of the longest common subsequence of words, in [0, 1]."""
+    return _best(prediction, references, longest_common, order=1)
+
+
+def longest_common(one: Sequence[str], other: Sequence[str]) -> int:
+    """Length of the longest common subsequence.
+
+    Bit-parallel: one machine-word operation stands for a row of the table. Source: Hyyrö 2004, "Bit-parallel LCS-length
+    computation revisited".
+    """
+    where: dict[str, int] = {}
+    for at, word in enumerate(one):
+        where[word] = where.get(word, 0) | 1 << at
+    full = (1 << len(one)) - 1
+    unmatched = full
+    for word in other:
+        hits = unmatched & where.get(word, 0)
+        unmatched = ((unmatched + hits) | (unmatched - hits)) & full
+    return len(one) - unmatched.bit_count()
+
+
+def _best(
+    prediction: str,
+    references: Sequence[str],
+    common: Callable[[Sequence[str], Sequence[str]], int],
+    *,
+    order: int,
+) -> float:
+    """Largest `2 * common / (both counts)` over references, in n-grams of `order` words: the F-measure."""
+    given = words(prediction)
+    scores = [0.0]
+    for reference in references:
+        right = words(reference)
+        both = max(len(given) - order + 1, 0) + max(len(right) - order + 1, 0)
+        scores.append(2 * common(given, right) / both if both else 0.0)
+    return max(scores)
+
+
+def _shared(given: Sequence[str], right: Sequence[str], *, order: int) -> int:
+    return (_grams(given, order) & _grams(right, order)).total()
+
+
+def _grams(text: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
+    return Counter(zip(*(text[at:] for at in range(order)), strict=False))
