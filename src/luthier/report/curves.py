@@ -1,0 +1,156 @@
+"""Learning curves as small charts: loss first, then the validation metrics, over optimizer steps.
+
+Geometry only; the template draws it, and `static/report.js` adds the reading under the pointer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
+
+from luthier.report.axis import Scale, Tick, bounds, ticks
+from luthier.report.figures import words
+from luthier.report.records import Measured, Step
+
+WIDTH, HEIGHT = 480, 250
+LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 14, 22, HEIGHT - 34
+DRAWN = 400
+"""Most points drawn of one series; longer ones are averaged in equal stretches of steps."""
+CHARTS = 4
+"""Most charts shown: the loss and three metrics."""
+
+Points = tuple[tuple[int, float], ...]
+"""(step, value) in order of steps; values finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a chart."""
+
+    name: str
+    style: str
+    """CSS class: `train`, `smooth`, `only` (train, too short to smooth) or `validation`."""
+    points: Points
+    path: str
+    """SVG path through the points."""
+    dots: tuple[tuple[float, float], ...]
+    """Pixels of the marks, of sparse series only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One small chart, in pixels of a box `width` by `height`."""
+
+    name: str
+    series: tuple[Series, ...]
+    steps: tuple[Tick, ...]
+    values: tuple[Tick, ...]
+    best: float | None
+    """Pixels from the left of the best checkpoint."""
+    refused: tuple[float, ...]
+    """Pixels from the left of each step refused for a non-finite gradient."""
+    x: Scale
+    y: Scale
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = RIGHT
+    top: int = TOP
+    bottom: int = BOTTOM
+
+
+def charts(
+    steps: Sequence[Step], evaluations: Sequence[Measured], *, best: int | None, judged_by: str
+) -> tuple[Chart, ...]:
+    """The charts worth drawing; the metric the run was judged by comes right after the loss."""
+    held_out = [line for line in evaluations if line.split == "validation"] or list(evaluations)
+    names = sorted({name for line in held_out for name in line.metrics} - {"loss"})
+    names.sort(key=lambda name: name != judged_by)
+    last = max([step.step for step in steps] + [line.step for line in held_out], default=0)
+    x = Scale(0, max(last, 1), LEFT, RIGHT)
+    refused = tuple(x(line.step) for line in steps if line.refused)
+    drawn = [_loss(steps, held_out, x)]
+    drawn += [_lines(words(name), [("validation", _metric(held_out, name))], x) for name in names]
+    return tuple(
+        _chart(name, series, x, best=best, refused=refused if name == "loss" else ())
+        for name, series in drawn
+        if series
+    )[:CHARTS]
+
+
+Drawn = tuple[str, list[tuple[str, Points]]]
+"""A chart's name and its non-empty series by style."""
+
+
+def _loss(steps: Sequence[Step], held_out: Sequence[Measured], x: Scale) -> Drawn:
+    raw = tuple((line.step, line.loss) for line in steps if line.loss is not None and math.isfinite(line.loss))
+    average = smooth(raw)
+    train = [("train", thin(raw)), ("smooth", thin(average))] if average else [("only", raw)]
+    return _lines("loss", [*train, ("validation", _metric(held_out, "loss"))], x)
+
+
+def _lines(name: str, series: list[tuple[str, Points]], x: Scale) -> Drawn:
+    return name, [(style, points) for style, points in series if points]
+
+
+def _metric(lines: Sequence[Measured], name: str) -> Points:
+    found = ((line.step, line.metrics.get(name)) for line in lines)
+    return thin(tuple((step, value) for step, value in found if value is not None and math.isfinite(value)))
+
+
+def smooth(points: Points) -> Points:
+    """Centred moving average over a twentieth of the points; empty when there are too few to smooth."""
+    reach = len(points) // 40
+    if reach == 0:
+        return ()
+    values = [value for _, value in points]
+    return tuple(
+        (step, fmean(values[max(0, index - reach) : index + reach + 1])) for index, (step, _) in enumerate(points)
+    )
+
+
+def thin(points: Points) -> Points:
+    """At most DRAWN points, each the mean of an equal stretch; short series pass unchanged."""
+    if len(points) <= DRAWN:
+        return points
+    edges = [round(index * len(points) / DRAWN) for index in range(DRAWN + 1)]
+    parts = (points[start:stop] for start, stop in pairwise(edges))
+    return tuple((part[len(part) // 2][0], fmean(value for _, value in part)) for part in parts)
+
+
+_NAMES = {"train": "train", "only": "train", "smooth": "train, moving average", "validation": "validation"}
+
+
+def _chart(
+    name: str, lines: list[tuple[str, Points]], x: Scale, *, best: int | None, refused: tuple[float, ...]
+) -> Chart:
+    y = Scale(*_range(lines), BOTTOM, TOP)
+    return Chart(
+        name=name,
+        series=tuple(_series(style, points, x, y) for style, points in lines),
+        steps=ticks(x),
+        values=ticks(y),
+        best=None if best is None or not x.low <= best <= x.high else x(best),
+        refused=refused,
+        x=x,
+        y=y,
+    )
+
+
+def _range(lines: list[tuple[str, Points]]) -> tuple[float, float]:
+    """Bounds that one early spike of the unsmoothed loss does not stretch: its top fiftieth may leave the chart."""
+    values: list[float] = []
+    for style, points in lines:
+        ordered = sorted(value for _, value in points)
+        values += ordered[: math.ceil(len(ordered) * 0.98)] if style == "train" else ordered
+    return bounds(values)
+
+
+def _series(style: str, points: Points, x: Scale, y: Scale) -> Series:
+    pixels = tuple((x(step), y(value)) for step, value in points)
+    path = "M" + "L".join(f"{across:g},{down:g}" for across, down in pixels)
+    dots = pixels if style == "validation" and len(pixels) <= 60 else ()
+    return Series(_NAMES[style], style, points, path, dots)

@@ -1,0 +1,119 @@
+"""Numbers as people read them: units attached, digits that mean something, a dash where there is nothing."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from datetime import datetime
+
+NOTHING = "–"
+MINUS = "−"
+
+
+def places(*values: float | None) -> int:
+    """Decimals that suit a row of numbers: three for fractions, one for percentages, none for thousands."""
+    largest = max((abs(value) for value in values if value is not None and math.isfinite(value)), default=0.0)
+    return 3 if largest < 10 else 1 if largest < 1000 else 0
+
+
+def finite(value: float | None) -> bool:
+    """Whether there is a number to show."""
+    return value is not None and math.isfinite(value)
+
+
+def number(value: float | None, decimals: int = 3, *, signed: bool = False) -> str:
+    """`0.913`, `1,204.5`; `+0.020` and `−0.020` when signed."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    text = f"{value:{'+' if signed else ''},.{decimals}f}"
+    return text.replace("-", MINUS)
+
+
+def span(low: float | None, high: float | None, decimals: int = 3, *, signed: bool = False) -> str:
+    """`[0.871, 0.902]`, or nothing when either end is unknown."""
+    if not (finite(low) and finite(high)):
+        return ""
+    return f"[{number(low, decimals, signed=signed)}, {number(high, decimals, signed=signed)}]"
+
+
+def count(value: float | None) -> str:
+    """`1,204`; from a million on `134.5 M`."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if abs(value) >= size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """`820 ms`, `4.2 s`, `4 min 12 s`, `1 h 03 min`."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def memory(size: float | None) -> str:
+    """Bytes as `412 kB`, `18.3 MB`, `2.41 GB` (powers of 1000)."""
+    if size is None or not math.isfinite(size):
+        return NOTHING
+    for unit, scale, decimals in (("GB", 1e9, 2), ("MB", 1e6, 1), ("kB", 1e3, 0)):
+        if size >= scale:
+            return f"{size / scale:.{decimals}f} {unit}"
+    return f"{size:.0f} B"
+
+
+def energy(watt_hours: float | None) -> str:
+    """`12.4 Wh`, `1.20 kWh`."""
+    if watt_hours is None or not math.isfinite(watt_hours):
+        return NOTHING
+    if watt_hours >= 1000:
+        return f"{watt_hours / 1000:.2f} kWh"
+    return f"{watt_hours:.1f} Wh" if watt_hours >= 1 else f"{watt_hours:.2f} Wh"
+
+
+def p_value(p: float | None) -> str:
+    """`p = 0.031`, `p < 0.001`; empty when unknown."""
+    if p is None or not math.isfinite(p):
+        return ""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def when(created: str) -> str:
+    """An ISO 8601 time as `2025-11-03 14:02 UTC`; anything else as it stands."""
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        return visible(created)
+    return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".strip()
+
+
+def words(name: str) -> str:
+    """A field's name for people: `macro_f1` as `macro F1`, `chrf` as `chrF`."""
+    return " ".join(_SPELLED.get(part, part) for part in name.split("_"))
+
+
+_SPELLED = {"f1": "F1", "bleu": "BLEU", "chrf": "chrF", "rouge": "ROUGE", "l": "L", "ter": "TER"}
+
+
+def visible(text: str) -> str:
+    """Text with control characters made visible, so that it can neither vanish nor steer a terminal.
+
+    Line feeds and tabs stay; carriage returns before a line feed go.
+    """
+    text = text.replace("\r\n", "\n")
+    return "".join(_picture(char) for char in text)
+
+
+def _picture(char: str) -> str:
+    if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs"):
+        return char
+    code = ord(char)
+    return chr(0x2400 + code) if code < 0x20 else "\ufffd"

@@ -1,0 +1,111 @@
+"""The page: one HTML file that holds its own style, script and data, and may not ask the network for anything.
+
+Every text is escaped by the template engine. Should that ever fail, the page's security policy still runs only the
+one script and the one style sheet whose hashes it names.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from luthier import __version__
+from luthier.report import changed, figures, ledger, texts
+from luthier.report.curves import Chart
+from luthier.report.folder import read_run
+from luthier.report.view import View, view
+
+NAME = "report.html"
+
+
+def write(run: Path) -> Path:
+    """Writes `report.html` into a run folder and returns its path; an older one is replaced whole or not at all.
+
+    Raises RunError naming the file of the run that is missing or damaged.
+    """
+    page = render(view(read_run(run)))
+    target, unfinished = run / NAME, run / f".{NAME}.unfinished"
+    unfinished.write_text(page, encoding="utf-8", newline="\n")
+    os.replace(unfinished, target)
+    return target
+
+
+def render(seen: View) -> str:
+    """The HTML of a prepared run."""
+    style, script = _static("report.css"), _static("report.js")
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            view=seen,
+            run=seen.run,
+            report=seen.report,
+            version=__version__,
+            style=style,
+            script=script,
+            policy=_policy(style, script),
+            shown_rows=changed.SHOWN,
+            named=ledger.EXAMPLES,
+            chart_data=[_readable(chart) for chart in seen.charts],
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("luthier.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    environment.filters.update(_FILTERS)
+    return environment
+
+
+_FILTERS: dict[str, Callable[..., object]] = {
+    "number": figures.number,
+    "span": figures.span,
+    "count": figures.count,
+    "memory": figures.memory,
+    "p_value": figures.p_value,
+    "words": figures.words,
+    "visible": figures.visible,
+    "when": figures.when,
+    "excerpt": texts.excerpt,
+    "fold": texts.fold,
+    "learned_text": texts.learned_text,
+    "prose": texts.prose,
+}
+
+
+def _static(name: str) -> Markup:
+    return Markup(resources.files("luthier.report").joinpath("static", name).read_text(encoding="utf-8"))
+
+
+def _policy(style: str, script: str) -> str:
+    return (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def _readable(chart: Chart) -> dict[str, object]:
+    """What the pointer reads off a chart."""
+    return {
+        "x": [chart.x.low, chart.x.high, chart.x.start, chart.x.stop],
+        "y": [chart.y.low, chart.y.high, chart.y.start, chart.y.stop],
+        "series": [{"name": line.name, "style": line.style, "points": line.points} for line in chart.series],
+    }

@@ -1,0 +1,255 @@
+"""What the files of a run folder say, as types. Reading them is `folder.py`; nothing here computes.
+
+Fields a report can do without have a default, so that a run of an older or a smaller Luthier still opens.
+Intervals are 95 % everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A measured value with its 95 % interval; None where it could not be measured."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    """Two-sided p-value, of differences only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One metric of the base model and of the tuned one, on the same rows."""
+
+    base: Interval = field(default_factory=Interval)
+    tuned: Interval = field(default_factory=Interval)
+    difference: Interval = field(default_factory=Interval)
+    """Tuned minus base, paired by row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether tuning helped, on the metric the run was judged by."""
+
+    word: str
+    metric: str
+    base: Interval = field(default_factory=Interval)
+    tuned: Interval = field(default_factory=Interval)
+    difference: Interval = field(default_factory=Interval)
+    n: int = 0
+    rows_needed: int | None = None
+    """Test rows that would tell, where these do not."""
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the model was asked to do."""
+
+    kind: Literal["choice", "text"] = "text"
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Precision, recall and F1 of one class, in [0, 1]."""
+
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassResult:
+    """One class before and after."""
+
+    label: str
+    support: int = 0
+    base: Accuracy = field(default_factory=Accuracy)
+    tuned: Accuracy = field(default_factory=Accuracy)
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """One class taken for another, and how often."""
+
+    gold: str
+    predicted: str
+    count: int
+    base_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Time, memory and energy: estimated beforehand, or measured."""
+
+    seconds: float | None = None
+    peak_bytes: float | None = None
+    energy_wh: float | None = None
+    energy_source: str | None = None
+    assumption: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The estimate beside what it took."""
+
+    estimate: Spent = field(default_factory=Spent)
+    took: Spent = field(default_factory=Spent)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Tokens a second, and how many logical tokens one computed token stood for."""
+
+    distinct_per_s: float | None = None
+    logical_per_s: float | None = None
+    sharing: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The model that was tuned."""
+
+    name: str = ""
+    parameters: int | None = None
+    trainable: int | None = None
+    dtype: str = ""
+    device: str = ""
+    shared: bool | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a rendered row whose tokens are all learned, or all not."""
+
+    text: str
+    learned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRow:
+    """A row as the trainer saw it."""
+
+    id: str
+    pieces: tuple[Piece, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IssueCount:
+    """How many issues the checks raised."""
+
+    flagged: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """report.json."""
+
+    title: str
+    verdict: Verdict
+    created: str = ""
+    task: Task = field(default_factory=Task)
+    metrics: Mapping[str, Comparison] = field(default_factory=dict)
+    classes: tuple[ClassResult, ...] | None = None
+    confusions: tuple[Confusion, ...] | None = None
+    cost: Cost = field(default_factory=Cost)
+    speed: Speed = field(default_factory=Speed)
+    model: ModelFacts = field(default_factory=ModelFacts)
+    method: Mapping[str, object] = field(default_factory=dict)
+    steps: int | None = None
+    best_step: int | None = None
+    stopped_early: bool = False
+    shown: tuple[ShownRow, ...] = ()
+    use: str = ""
+    issues: IssueCount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file the run read."""
+
+    role: str = ""
+    path: str = ""
+    sha256: str = ""
+    rows: int | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One part of the examples."""
+
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """data.json."""
+
+    files: tuple[File, ...] = ()
+    splits: Mapping[str, Split] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of rows.jsonl: an input row and what became of it."""
+
+    id: str
+    fate: Literal["kept", "cut", "left out"]
+    split: str | None = None
+    reason: str | None = None
+    tokens: int | None = None
+    supervised: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A line of metrics.jsonl: one optimizer step. `loss` is a mean per unit."""
+
+    step: int
+    kind: Literal["step"]
+    epoch: float | None = None
+    loss: float | None = None
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A line of metrics.jsonl: one evaluation while training."""
+
+    step: int
+    kind: Literal["evaluation"]
+    split: str = "validation"
+    n: int | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one model said to one test row."""
+
+    text: str = ""
+    logprob: float | None = None
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A line of predictions.jsonl: a test row answered by the base model and by the tuned one."""
+
+    id: str
+    base: Answer
+    tuned: Answer
+    split: str = "test"
+    question: str = ""
+    reference: tuple[str, ...] = ()
+    label: str | None = None

@@ -1,0 +1,95 @@
+"""The before-and-after table a run ends with on the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from luthier.report import figures
+from luthier.report.changed import Change
+from luthier.report.folder import read_run
+from luthier.report.page import NAME
+from luthier.report.records import Interval
+from luthier.report.view import MetricRow, View, view
+
+MENDED = 3
+CLIP = 160
+"""Characters of a question or an answer shown on the terminal."""
+
+
+def summary(run: Path) -> RenderableType:
+    """What a run achieved, for `rich`: the verdict, the metrics, three mended rows, how to go on.
+
+    Raises RunError naming the file of the run that is missing or damaged.
+    """
+    seen = view(read_run(run))
+    parts: list[RenderableType] = [Text(), _sentence(seen), Text(), _metrics(seen), *_mended(seen)]
+    return Group(*parts, *_onward(seen, run / NAME))
+
+
+def _sentence(seen: View) -> Text:
+    colour = {"better": "bold green", "worse": "bold red"}.get(seen.report.verdict.word, "bold yellow")
+    return Text(figures.visible(seen.sentence), style=colour)
+
+
+def _metrics(seen: View) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table.add_column("metric")
+    for name in ("base", "tuned", "difference"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in seen.metrics:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: MetricRow) -> tuple[Text, ...]:
+    compared = row.comparison
+    return (
+        Text(figures.visible(figures.words(row.name))),
+        _interval(compared.base, row.decimals),
+        _interval(compared.tuned, row.decimals),
+        _interval(compared.difference, row.decimals, signed=True),
+    )
+
+
+def _interval(interval: Interval, decimals: int, *, signed: bool = False) -> Text:
+    span = figures.span(interval.low, interval.high, decimals, signed=signed)
+    return Text.assemble(
+        (figures.number(interval.value, decimals, signed=signed), "bold"), (f" {span}" if span else "", "dim")
+    )
+
+
+def _mended(seen: View) -> list[RenderableType]:
+    if seen.changes is None or not seen.changes.mended:
+        return []
+    total, rows = len(seen.changes.mended), seen.changes.mended[:MENDED]
+    title = Text(f"\nMended rows ({len(rows)} of {total:,})", style="bold")
+    return [title, *(_row(change) for change in rows)]
+
+
+def _row(change: Change) -> Padding:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("question", _clip(change.row.question))
+    grid.add_row("base", _clip(change.row.base.text))
+    grid.add_row("tuned", _clip(change.row.tuned.text))
+    return Padding(grid, (0, 0, 1, 2), expand=False)
+
+
+def _clip(text: str) -> Text:
+    """One short line; as `Text`, so that brackets in it are not read as markup."""
+    line = " ".join(figures.visible(text).split())
+    return Text(line if len(line) <= CLIP else f"{line[:CLIP].rstrip()} …") if line else Text("(empty)", "dim")
+
+
+def _onward(seen: View, page: Path) -> list[RenderableType]:
+    lines: list[RenderableType] = [Text.assemble(("report  ", "dim"), str(page))]
+    if seen.report.use:
+        use = Text(figures.visible(seen.report.use.strip()))
+        lines += [Text("\nUse it", style="bold"), Padding(use, (0, 0, 0, 2), expand=False)]
+    return lines

@@ -1,0 +1,180 @@
+"""A run as its page shows it: everything computed, nothing drawn, no HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from luthier.report.changed import Changes, changes
+from luthier.report.curves import Chart, charts
+from luthier.report.figures import NOTHING, count, duration, energy, memory, number, places, words
+from luthier.report.folder import Run
+from luthier.report.ledger import Ledger, ledger, worst_first
+from luthier.report.records import ClassResult, Comparison, Confusion, Report, Verdict
+from luthier.report.whiskers import IntervalPlot, interval_plot
+from luthier.types import Issue
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A name with what it is, as text."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """A metric before and after, with the decimals its row is written in."""
+
+    name: str
+    comparison: Comparison
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the templates read."""
+
+    run: Run
+    report: Report
+    sentence: str
+    judged: MetricRow
+    """The metric the run was judged by."""
+    plot: IntervalPlot | None
+    key_numbers: tuple[Pair, ...]
+    charts: tuple[Chart, ...]
+    metrics: tuple[MetricRow, ...]
+    classes: tuple[ClassResult, ...]
+    """Weakest tuned F1 first."""
+    confusions: tuple[Confusion, ...]
+    changes: Changes | None
+    ledger: Ledger
+    issues: tuple[Issue, ...] | None
+    cost: tuple[tuple[str, str, str], ...]
+    """What, estimate, took."""
+    setup: tuple[Pair, ...]
+    """Model and method."""
+    environment: tuple[Pair, ...]
+
+
+def view(run: Run) -> View:
+    """Prepares the page of a run."""
+    report = run.report
+    judged = _judged(report.verdict)
+    return View(
+        run=run,
+        report=report,
+        sentence=sentence(report.verdict),
+        judged=judged,
+        plot=interval_plot(judged.comparison),
+        key_numbers=_key_numbers(run, judged),
+        charts=charts(run.steps, run.evaluations, best=report.best_step, judged_by=report.verdict.metric),
+        metrics=metric_rows(report),
+        classes=tuple(sorted(report.classes or (), key=lambda result: result.tuned.f1 or 0.0)),
+        confusions=report.confusions or (),
+        changes=changes(run.predictions or (), judged_by=report.verdict.metric),
+        ledger=ledger(run.rows),
+        issues=None if run.issues is None else worst_first(run.issues),
+        cost=_cost(report),
+        setup=_setup(report),
+        environment=tuple(pairs(run.environment or {})),
+    )
+
+
+def sentence(verdict: Verdict) -> str:
+    """The run's own sentence, or one made from the numbers where it has none."""
+    if verdict.sentence:
+        return verdict.sentence
+    decimals = places(verdict.base.value, verdict.tuned.value)
+    before, after = (number(each.value, decimals) for each in (verdict.base, verdict.tuned))
+    return f"{verdict.word.capitalize()}: {words(verdict.metric)} {before} before tuning, {after} after."
+
+
+def metric_rows(report: Report) -> tuple[MetricRow, ...]:
+    """Every metric, the one the run was judged by first; that one alone when the report lists none."""
+    judged = report.verdict.metric
+    names = sorted(report.metrics, key=lambda name: name != judged)
+    return tuple(_metric_row(name, report.metrics[name]) for name in names) or (_judged(report.verdict),)
+
+
+def pairs(mapping: Mapping[str, object], prefix: str = "") -> list[Pair]:
+    """A nested mapping as flat names and texts: `{"a": {"b": 1}}` is `a.b` with `1`."""
+    found: list[Pair] = []
+    for name, value in mapping.items():
+        if isinstance(value, dict):
+            found += pairs(value, f"{prefix}{name}.")
+        else:
+            found.append(Pair(f"{prefix}{name}", _text(value)))
+    return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(part) for part in value)
+    known = {None: "none", True: "yes", False: "no"}
+    return known[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _judged(verdict: Verdict) -> MetricRow:
+    return _metric_row(verdict.metric, Comparison(verdict.base, verdict.tuned, verdict.difference))
+
+
+def _metric_row(name: str, comparison: Comparison) -> MetricRow:
+    return MetricRow(name, comparison, places(comparison.base.value, comparison.tuned.value))
+
+
+def _key_numbers(run: Run, judged: MetricRow) -> tuple[Pair, ...]:
+    report, took = run.report, run.report.cost.took
+    trained = run.data.splits.get("train")
+    best = "" if report.best_step is None else f"best at step {count(report.best_step)}"
+    found = (
+        Pair(words(judged.name), number(judged.comparison.tuned.value, judged.decimals), _from_base(judged)),
+        Pair("test rows", count(report.verdict.n), "the same for both models"),
+        Pair("rows trained on", count(trained.rows if trained else None), _passes(run)),
+        Pair("steps", count(report.steps), f"{best}, stopped early" if report.stopped_early else best),
+        Pair("time", duration(took.seconds), report.model.device),
+        Pair("energy", energy(took.energy_wh), took.energy_source or ""),
+        Pair("sharing D", number(report.speed.sharing, 2), "logical tokens per computed token"),
+        Pair("weights trained", count(report.model.trainable), _of_all(report)),
+    )
+    return tuple(pair for pair in found if pair.value != NOTHING)
+
+
+def _from_base(judged: MetricRow) -> str:
+    return f"base {number(judged.comparison.base.value, judged.decimals)}"
+
+
+def _passes(run: Run) -> str:
+    epochs = max((step.epoch for step in run.steps if step.epoch is not None), default=None)
+    return "" if epochs is None else f"{number(epochs, 1)} passes"
+
+
+def _of_all(report: Report) -> str:
+    trainable, parameters = report.model.trainable, report.model.parameters
+    if not trainable or not parameters:
+        return ""
+    return f"{100 * trainable / parameters:.3g} % of {count(parameters)}"
+
+
+def _cost(report: Report) -> tuple[tuple[str, str, str], ...]:
+    from_estimate, took = report.cost.estimate, report.cost.took
+    return (
+        ("time", duration(from_estimate.seconds), duration(took.seconds)),
+        ("peak memory", memory(from_estimate.peak_bytes), memory(took.peak_bytes)),
+        ("energy", energy(from_estimate.energy_wh), energy(took.energy_wh)),
+    )
+
+
+def _setup(report: Report) -> tuple[Pair, ...]:
+    model = report.model
+    facts = {"model": model.name, "compute": " on ".join(part for part in (model.dtype, model.device) if part)}
+    found = [Pair(name, value) for name, value in facts.items() if value]
+    if model.shared is not None:
+        reason = f" ({model.reason})" if model.reason else ""
+        found.append(Pair("prefix sharing", f"{'on' if model.shared else 'off'}{reason}"))
+    return (*found, *(replace(pair, name=_METHOD.get(pair.name, pair.name)) for pair in pairs(report.method)))
+
+
+_METHOD = {"name": "method"}
