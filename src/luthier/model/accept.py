@@ -1,0 +1,112 @@
+"""Whether a model may compute a prefix once for all who share it: decided by experiment at load, not by its name.
+
+A small random forest goes through the engine and, one sequence at a time, through the model as transformers wrote it.
+Every layer must have consumed the plan, and the log-probabilities must agree; the yardstick is the error that a plain
+causal mask over the same packed tokens makes, which a model that ignores the forest would show.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luthier.batch import Batch, pack
+from luthier.errors import ModelError
+from luthier.model.attention import NAME, flash_can, plan, register
+from luthier.model.forward import computing, evaluating, forward, head, paths, trunk
+from luthier.model.load import Model
+from luthier.types import TokenSequence
+
+TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-2}
+"""Largest error accepted, as a share of the plain causal mask's, where compute is not in half precision."""
+
+HALF_TOLERANCE = 0.2
+"""The same for bfloat16 and float16, whose own rounding is of this order."""
+
+
+def accept(model: Model) -> None:
+    """Sets `model.shared` and `model.reason`, and switches the attention over where the model passed.
+
+    Raises ModelError when not even the unshared path gives the model's own log-probabilities.
+    """
+    register()
+    plain = model.network.config._attn_implementation
+    batch = _trial(model)
+    with evaluating(model):
+        truth = _one_at_a_time(model, batch)
+        refusal = _refusal(model, batch, truth)
+        if refusal is not None:
+            model.network.set_attn_implementation(plain)
+        model.shared, model.reason = refusal is None, refusal or ""
+        if refusal is not None:
+            _prove_unshared(model, batch, truth)
+
+
+def _refusal(model: Model, batch: Batch, truth: Tensor) -> str | None:
+    """Why the forest engine may not be used, or None."""
+    if not flash_can(model.dtype, model.device):
+        return f"no forest attention kernel for {model.dtype} on {model.device.type}"
+    try:
+        model.network.set_attn_implementation(NAME)
+        model.shared = True
+        shared = forward(model, batch).logprobs
+        control = _plain_causal(model, batch)
+    except (ModelError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as met:
+        return str(met).splitlines()[0]
+    error = (shared - truth).abs().mean() / (control - truth).abs().mean()
+    limit = TOLERANCE.get(model.dtype, HALF_TOLERANCE)
+    if not error <= limit:
+        return (
+            f"shared and single log-probabilities differ by {error:.2g} of a wrong mask's error; {limit:g} is allowed"
+        )
+    return None
+
+
+def _prove_unshared(model: Model, batch: Batch, truth: Tensor) -> None:
+    try:
+        unshared = forward(model, batch).logprobs
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise ModelError(f"{model.name}: cannot be scored, shared or not: {error}") from error
+    gap = (unshared - truth).abs().mean().item()
+    if not gap <= (1e-3 if model.dtype in TOLERANCE else 0.05):
+        raise ModelError(
+            f"{model.name}: log-probabilities from its hidden states differ from the model's own by {gap:.3g} nats; "
+            "its output layer does something this version does not know"
+        )
+
+
+def _trial(model: Model) -> Batch:
+    """A small random forest: branches of one token, a duplicate, a sequence that is another's prefix."""
+    draw = np.random.default_rng(0)
+    vocabulary = model.network.config.get_text_config().vocab_size
+    base = draw.integers(0, vocabulary, 24)
+    rows = [base, base[:9], base[:17], base[:17]]
+    rows += [np.concatenate((base[:k], draw.integers(0, vocabulary, j))) for k, j in ((1, 12), (9, 1), (9, 7), (16, 5))]
+    rows.append(draw.integers(0, vocabulary, 11))
+    weight = [np.concatenate(([0.0], np.ones(len(row) - 1))).astype(np.float32) for row in rows]
+    made = [
+        TokenSequence(r.astype(np.int64), w, f"trial {i}") for i, (r, w) in enumerate(zip(rows, weight, strict=True))
+    ]
+    return pack(made).to(model.device)
+
+
+def _one_at_a_time(model: Model, batch: Batch) -> Tensor:
+    """The model's own log-probability of every scored token, each sequence alone, through its own head."""
+    scored = []
+    for path in paths(batch):
+        tokens = batch.tokens[path]
+        with computing(model):
+            logits = model.network(input_ids=tokens[None], use_cache=False).logits[0, :-1]
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        scored.append(torch.log_softmax(logits, -1).gather(1, tokens[1:, None])[:, 0])
+    return torch.cat(scored)
+
+
+def _plain_causal(model: Model, batch: Batch) -> Tensor:
+    """The control: the same packed tokens when every query sees all that lies before it."""
+    forest = plan(batch, dense=True)
+    forest.end = torch.full_like(batch.end, batch.distinct)
+    rows, row = batch.parent[batch.target].unique(return_inverse=True)
+    hidden = trunk(model, batch, forest)[rows].to(model.dtype)
+    return head(model.network).logprobs(hidden, row, batch.tokens[batch.target], uniform=False)[0]

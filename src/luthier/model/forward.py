@@ -1,0 +1,134 @@
+"""The one forward: a batch in, the log-probabilities of its scored tokens out.
+
+A model that the forest engine accepted computes every distinct token once; any other runs its sequences side by side,
+padded on the right: correct, slower. Both give the same `Scores`. Not here: losses, optimisers, generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from luthier.batch import Batch
+from luthier.errors import ModelError
+from luthier.model.attention import Plan, plan
+from luthier.model.head import Head
+from luthier.model.load import Model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What the engine returns for a batch; streams in float32 or better, differentiable where the model learns."""
+
+    logprobs: Tensor
+    """(m,) log-probability of each scored token under its parent."""
+    uniform: Tensor | None = None
+    """(m,) mean log-probability over the vocabulary at the same place; brought for the need `uniform`."""
+
+
+def forward(model: Model, batch: Batch, *, needs: frozenset[str] = frozenset()) -> Scores:
+    """Log-probabilities of the batch's scored tokens.
+
+    Raises ModelError for a need it does not know, or when a layer did not consume the batch's attention plan.
+    """
+    unknown = needs - {"uniform"}
+    if unknown:
+        raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows 'uniform'")
+    batch = batch.to(model.device)
+    hidden = trunk(model, batch) if model.shared else _side_by_side(model, batch)
+    rows, row = batch.parent[batch.target].unique(return_inverse=True)
+    with computing(model):
+        scored, uniform = head(model.network).logprobs(
+            hidden[rows].to(model.dtype), row, batch.tokens[batch.target], uniform="uniform" in needs
+        )
+    return Scores(scored, uniform)
+
+
+def trunk(model: Model, batch: Batch, forest: Plan | None = None) -> Tensor:
+    """Hidden states before the head of every distinct token: (n, d).
+
+    Raises ModelError unless every attention layer consumed the plan.
+    """
+    forest = forest or plan(batch)
+    with computing(model):
+        out = model.network.base_model(
+            input_ids=batch.tokens[None], position_ids=batch.depth[None], use_cache=False, forest=forest
+        )
+    layers = model.network.config.get_text_config().num_hidden_layers
+    if len(forest.consumed) != layers:
+        raise ModelError(
+            f"{model.name}: {len(forest.consumed)} of {layers} layers attended over the forest; "
+            "the others mix along the sequence in another way, so the result would be wrong"
+        )
+    hidden: Tensor = out.last_hidden_state[0]
+    return hidden
+
+
+def _side_by_side(model: Model, batch: Batch) -> Tensor:
+    """The same hidden states with every sequence in a row of its own, right-padded: (n, d).
+
+    A token that several sequences share takes its state from the first of them.
+    """
+    own = paths(batch)
+    index = nn.utils.rnn.pad_sequence(own, batch_first=True, padding_value=-1)
+    real = index >= 0
+    with computing(model):
+        out = model.network.base_model(
+            input_ids=batch.tokens[index.clamp(min=0)], attention_mask=real.long(), use_cache=False
+        )
+    states: Tensor = out.last_hidden_state
+    place = torch.empty(batch.distinct, dtype=torch.int64, device=index.device)
+    for row in reversed(range(len(own))):
+        place[own[row]] = row * index.shape[1] + torch.arange(len(own[row]), device=index.device)
+    return states.flatten(0, 1)[place]
+
+
+def paths(batch: Batch) -> list[Tensor]:
+    """The packed indexes of each sequence's tokens, root first."""
+    parent = batch.parent.tolist()
+    found = []
+    for leaf in batch.leaf.tolist():
+        path = [leaf]
+        while parent[path[-1]] >= 0:
+            path.append(parent[path[-1]])
+        found.append(torch.tensor(path[::-1], device=batch.tokens.device))
+    return found
+
+
+def head(network: nn.Module) -> Head:
+    """The output layer with the family's own scale and cap.
+
+    Raises ModelError for a model without one.
+    """
+    linear = network.get_output_embeddings()  # type: ignore[operator]
+    if not isinstance(linear, nn.Linear):
+        raise ModelError(f"{type(network).__name__} has no linear output layer, so it cannot be scored")
+    config = network.config.get_text_config()  # type: ignore[union-attr, operator]
+    scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
+    caps = [getattr(config, name, None) for name in ("final_logit_softcapping", "logits_soft_cap")]
+    return Head(linear, scale, caps[0] or caps[1])
+
+
+def computing(model: Model) -> AbstractContextManager[None]:
+    """Autocast where the weights are float32 masters and the machine computes faster in `model.dtype`."""
+    weights = next(model.network.parameters()).dtype
+    if weights == torch.float32 and model.dtype in (torch.bfloat16, torch.float16):
+        return torch.autocast(model.device.type, dtype=model.dtype)
+    return nullcontext()
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """Evaluation mode without gradients; each module's own mode comes back afterwards."""
+    modes = {module: module.training for module in model.network.modules()}
+    model.network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
