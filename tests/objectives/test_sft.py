@@ -35,7 +35,7 @@ def worked() -> tuple[ToyScores, Batch]:
     weight = np.array([0, 1, 0.5], np.float32)
     batch = pack([TokenSequence(np.array([4, 5, 6]), weight, "hand")])
     logprobs = torch.tensor([0.5, 0.25]).log()
-    return ToyScores(logprobs, torch.tensor([-3.0, -2.0]), None, None), batch
+    return ToyScores(logprobs, torch.tensor([-3.0, -2.0])), batch
 
 
 def test_the_sum_is_the_weighted_negative_log_likelihood() -> None:

@@ -28,8 +28,6 @@ class ToyScores:
 
     logprobs: Tensor
     uniform: Tensor | None
-    entropy: Tensor | None
-    reference: Tensor | None
 
 
 def check(objective: Objective) -> None:
@@ -67,8 +65,7 @@ def score(batch: Batch, table: Tensor) -> ToyScores:
     """Scores each target from the logits of its parent token: table (v, v) -> streams (m,)."""
     logprobs = table[batch.tokens[batch.parent[batch.target]]].log_softmax(dim=-1)  # (m, v)
     chosen = logprobs.gather(1, batch.tokens[batch.target][:, None]).squeeze(1)
-    entropy = -(logprobs.exp() * logprobs).sum(dim=-1)
-    return ToyScores(chosen, logprobs.mean(dim=-1), entropy, reference=0.9 * chosen.detach() - 0.1)
+    return ToyScores(chosen, logprobs.mean(dim=-1))
 
 
 def _sequence(tokens: np.ndarray, weight: np.ndarray, group: int, rank: float) -> TokenSequence:

@@ -24,14 +24,6 @@ class Scores(Protocol):
     def uniform(self) -> Tensor | None:
         """(m,) mean log-probability over the vocabulary, where `needs` asked for it."""
 
-    @property
-    def entropy(self) -> Tensor | None:
-        """(m,) entropy of the prediction, where asked for."""
-
-    @property
-    def reference(self) -> Tensor | None:
-        """(m,) log-probability under the reference, where asked for."""
-
 
 class Objective(Protocol):
     """A frozen dataclass that is its own configuration, and callable."""

@@ -1,0 +1,167 @@
+"""Checkpoints that are there whole or not at all, and are resumed from only what they prove.
+
+    run/last -> checkpoints/000240        relative links, replaced in one move
+    run/best -> checkpoints/000180
+    run/checkpoints/000180/ 000240/       each with manifest.json: the SHA-256 of every other file
+                    .000300.partial/      being written (or removed): garbage to whoever starts next
+
+What a checkpoint holds is its writer's business; here it is a folder. The links are a view for people and for other
+rooms: resuming reads the folders themselves, so it does not matter at which point a run was killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import file_digest
+from pathlib import Path
+
+from luthier.errors import RunError
+
+MANIFEST = "manifest.json"
+NAME = re.compile(r"\d{6,}")
+
+
+class Checkpoints:
+    """The checkpoints of one run folder."""
+
+    def __init__(self, folder: Path, *, keep: int = 2, say: Callable[[str], None] = print) -> None:
+        """Keeps the newest `keep` and the best; `say` is told of every checkpoint that could not be used."""
+        self.folder, self.root = folder, folder / "checkpoints"
+        self._keep, self._say = keep, say
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Holds the folder for this process; a killed one lets go by itself. Raises RunError where another trains."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"{self.folder}: another process is training here; wait for it, or stop it") from None
+            yield
+
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints that are there, proven or not, oldest first."""
+        return sorted(int(path.name) for path in self.root.glob("*") if NAME.fullmatch(path.name))
+
+    def at(self, step: int) -> Path:
+        """The folder of the checkpoint after this many steps."""
+        return self.root / f"{step:06d}"
+
+    def save(self, step: int, write: Callable[[Path], None], *, best: int | None) -> Path:
+        """Lets `write` fill a folder, seals it, puts it in place in one move, then links and prunes."""
+        target = self.at(step)
+        partial = _partial(target)
+        _remove(partial)
+        partial.mkdir(parents=True)
+        write(partial)
+        seal(partial)
+        os.rename(partial, target)
+        _sync(self.root)
+        self.link(last=step, best=best)
+        self._prune(spare=best)
+        return target
+
+    def newest(self) -> int | None:
+        """Step of the newest checkpoint that its manifest proves; says so of newer ones, and sets them aside."""
+        for step in reversed(self.steps()):
+            reason = unproven(self.at(step))
+            if reason is None:
+                return step
+            aside = self._set_aside(self.at(step))
+            self._say(f"checkpoint {step} is damaged ({reason}); set aside as {aside}, going back to the one before")
+        return None
+
+    def link(self, *, last: int, best: int | None) -> None:
+        """Points `last` and `best` at these checkpoints, and takes `best` away where there is none."""
+        self._point("last", last)
+        if best is None:
+            (self.folder / "best").unlink(missing_ok=True)
+        else:
+            self._point("best", best)
+
+    def clean(self) -> None:
+        """Removes what a killed run left half written or half removed."""
+        for left in (*self.folder.glob(".*.partial"), *self.root.glob(".*.partial")):
+            _remove(left)
+
+    def _point(self, name: str, step: int) -> None:
+        fresh = _partial(self.folder / name)
+        _remove(fresh)
+        os.symlink(self.at(step).relative_to(self.folder), fresh)
+        os.replace(fresh, self.folder / name)
+        _sync(self.folder)
+
+    def _prune(self, *, spare: int | None) -> None:
+        """Removes the old; each leaves its name before its files, so that none is ever there in part."""
+        for step in self.steps()[: -self._keep]:
+            if step != spare:
+                doomed = _partial(self.at(step))
+                _remove(doomed)
+                os.rename(self.at(step), doomed)
+                _remove(doomed)
+
+    def _set_aside(self, path: Path) -> str:
+        taken = len(list(self.root.glob(f"{path.name}.damaged*")))
+        aside = path.with_name(f"{path.name}.damaged" + (f"-{taken + 1}" if taken else ""))
+        os.rename(path, aside)
+        return aside.name
+
+
+def seal(folder: Path) -> None:
+    """Writes the manifest of a folder's files and makes sure that all of it is on disk."""
+    files = {
+        name: {"sha256": _sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in _files(folder)
+    }
+    (folder / MANIFEST).write_text(json.dumps({"format": 1, "files": files}, indent=1), encoding="utf-8")
+    for path in (*folder.rglob("*"), folder):
+        _sync(path)
+
+
+def unproven(folder: Path) -> str | None:
+    """Why a checkpoint is not what its manifest says, in words; None when it is."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_bytes())["files"]
+        for name, facts in listed.items():
+            if _sha256(folder / name) != facts["sha256"]:
+                return f"{name} is not the file that was saved"
+        extra = set(_files(folder)) - set(listed)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return f"{min(extra)} is not in its manifest" if extra else None
+
+
+def _files(folder: Path) -> list[str]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(name for path in paths if (name := path.relative_to(folder).as_posix()) != MANIFEST)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+def _sync(path: Path) -> None:
+    """Flushes a file, or a folder's list of names, to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,257 @@
+"""The one loop: take a step, now and then evaluate and save, stop when it is time.
+
+What is learned is the objective's business, which parameters the method's, how good it is a hook's. The loop sees to
+it that a run ends with the same bits whether or not it was stopped on the way, and keeps what proved best.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from luthier.batch import Batch
+from luthier.errors import DivergedError, RunError
+from luthier.model.load import Model
+from luthier.objectives.objective import Objective
+from luthier.train.checkpoint import Checkpoints, unproven
+from luthier.train.interrupt import interruption
+from luthier.train.loader import Plan, ahead, plan
+from luthier.train.log import EvaluationRecord, MetricsLog, StepRecord
+from luthier.train.optim import adamw, learning_rate, optimizer_tensors, restore_optimizer, trainable
+from luthier.train.options import Hooks, TrainOptions
+from luthier.train.state import TrainState
+from luthier.train.step import update
+from luthier.types import TokenSequence
+
+DEFAULT_LR = 2e-4
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """How a run ended; its weights are behind the links `last` and `best` of the run folder."""
+
+    steps: int
+    """Steps done."""
+    planned: int
+    """Steps the options asked for."""
+    best_step: int | None
+    best_value: float | None
+    """The deciding metric at the best step; None where nothing was evaluated."""
+    stopped_early: bool
+    interrupted: bool
+    """Whether someone asked it to stop; resuming goes on as if nobody had."""
+    refused: int
+    """Steps left out because they were not finite."""
+    distinct: int
+    logical: int
+    seconds: float
+    """Time spent in steps, over all resumptions."""
+
+
+def fit(
+    model: Model,
+    sequences: Sequence[TokenSequence],
+    objective: Objective,
+    options: TrainOptions,
+    *,
+    folder: Path,
+    hooks: Hooks,
+    resume: bool = False,
+    default_lr: float = DEFAULT_LR,
+) -> TrainResult:
+    """Trains what is trainable in the model, and leaves metrics.jsonl, checkpoints, `last` and `best` in the folder.
+
+    resume: go on from the newest proven checkpoint (from the start where there is none).
+    default_lr: the method's own learning rate, taken where the options name none.
+    Raises RunError for a folder that holds another run, DivergedError after too many non-finite steps, and what
+    planning or a hook raises.
+    """
+    run = _Run(model, objective, options, plan(sequences, options), folder, hooks, options.lr or default_lr)
+    with ExitStack() as stack:
+        stack.enter_context(run.checkpoints.alone())
+        run.begin(resume=resume)
+        stack.callback(run.metrics.close)
+        wished = stack.enter_context(interruption(hooks.say))
+        stack.enter_context(torch.random.fork_rng())
+        todo = range(run.state.step, 0 if run.state.stopped_early else run.plan.steps)
+        for step, batches in stack.enter_context(closing(ahead(run.plan.batches, todo))):
+            run.step(step, batches)
+            if run.plan.evaluated(step + 1):
+                run.evaluate()
+            if wished.is_set() or run.state.stopped_early or run.plan.saved(step + 1):
+                run.save()
+            if wished.is_set() or run.state.stopped_early:
+                break
+        return run.result(interrupted=wished.is_set())
+
+
+class _Run:
+    """A run in progress: what stays as it is, and the state between two steps."""
+
+    metrics: MetricsLog
+
+    def __init__(
+        self,
+        model: Model,
+        objective: Objective,
+        options: TrainOptions,
+        plan: Plan,
+        folder: Path,
+        hooks: Hooks,
+        lr: float,
+    ) -> None:
+        self.model, self.objective, self.options, self.plan = model, objective, options, plan
+        self.folder, self.hooks, self.lr = folder, hooks, lr
+        self.named = trainable(model.network)
+        self.optimizer = adamw(model.network, options)
+        self.checkpoints = Checkpoints(folder, keep=options.keep_checkpoints, say=hooks.say)
+        self.state = TrainState()
+        self.identity = plan.fingerprint()
+
+    def begin(self, *, resume: bool) -> None:
+        """Starts fresh or where the newest proven checkpoint stands. Raises RunError where neither is right."""
+        self.checkpoints.clean()
+        if not resume and self.checkpoints.steps():
+            raise RunError(f"{self.folder}: already holds a run; resume it, or name another folder")
+        newest = self.checkpoints.newest()
+        if newest is not None:
+            self.restore(self.checkpoints.at(newest))
+        self.metrics = MetricsLog(self.folder / "metrics.jsonl", length=self.state.metrics_bytes)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Puts weights, moments and state back. Raises RunError when the checkpoint is of another run."""
+        saved = json.loads((checkpoint / "state.json").read_bytes())
+        if saved["identity"] != self.identity:
+            raise RunError(
+                f"{checkpoint}: was trained on other rows, another seed or another examples_per_step; "
+                "a resumed run takes them as they were, or name another folder"
+            )
+        for name, value in json.loads(json.dumps(asdict(self.options))).items():
+            if saved["options"].get(name) != value:
+                self.hooks.say(f"{name} was {saved['options'].get(name)} when the run was saved, and is {value} now")
+        self.hooks.restore_weights(checkpoint)
+        restore_optimizer(self.optimizer, self.named, load_file(checkpoint / "optimizer.safetensors"))
+        self.state = self._with_a_best_that_is_there(TrainState.from_json(saved["state"]))
+        self.checkpoints.link(last=self.state.step, best=self.state.best_step)
+
+    def step(self, step: int, batches: Sequence[Batch]) -> None:
+        """Takes one step and writes it down. Raises DivergedError when one too many was refused."""
+        began = time.perf_counter()
+        torch.manual_seed(_key(self.options.seed, step))
+        self.model.network.train()
+        lr = learning_rate(step, self.plan.steps, self.lr, self.options)
+        came = update(self.model, self.objective, batches, self.optimizer, lr=lr, clip=self.options.clip)
+        record = StepRecord(
+            step=step + 1,
+            steps=self.plan.steps,
+            epoch=(step + 1) / self.plan.steps_per_epoch,
+            loss=came.loss,
+            lr=lr,
+            grad_norm=came.grad_norm,
+            distinct=sum(batch.distinct for batch in batches),
+            logical=sum(batch.logical for batch in batches),
+            seconds=time.perf_counter() - began,
+            refused=came.refused,
+            logged=came.logged,
+        )
+        self._note(record)
+
+    def evaluate(self) -> None:
+        """Judges the network, and remembers whether it is the best so far."""
+        if self.hooks.evaluate is None:
+            return
+        began, metric = time.perf_counter(), self.hooks.metric
+        figures = self.hooks.evaluate(self.state.step)
+        if metric not in figures:
+            raise RunError(f"the evaluation brought {sorted(figures)}, but {metric!r} is to decide the best checkpoint")
+        self.state = self.state.judged(
+            figures[metric],
+            higher_is_better=self.hooks.higher_is_better,
+            min_gain=self.options.min_gain,
+            patience=self.options.patience,
+        )
+        record = EvaluationRecord(
+            step=self.state.step,
+            epoch=self.state.step / self.plan.steps_per_epoch,
+            n=self.hooks.rows,
+            metrics=figures,
+            seconds=time.perf_counter() - began,
+            best=self.state.best_step == self.state.step,
+        )
+        self.metrics.write(record)
+        if self.hooks.evaluated is not None:
+            self.hooks.evaluated(record)
+
+    def save(self) -> None:
+        """Saves a checkpoint of this moment."""
+        self.state = replace(self.state, metrics_bytes=self.metrics.sync())
+        self.checkpoints.save(self.state.step, self._write, best=self.state.best_step)
+
+    def result(self, *, interrupted: bool) -> TrainResult:
+        """What the caller is told."""
+        state = self.state
+        return TrainResult(
+            steps=state.step,
+            planned=self.plan.steps,
+            best_step=state.best_step,
+            best_value=state.best_value,
+            stopped_early=state.stopped_early,
+            interrupted=interrupted and state.step < self.plan.steps and not state.stopped_early,
+            refused=state.refused,
+            distinct=state.distinct,
+            logical=state.logical,
+            seconds=state.seconds,
+        )
+
+    def _note(self, record: StepRecord) -> None:
+        self.state = replace(
+            self.state,
+            step=record.step,
+            refused=self.state.refused + record.refused,
+            distinct=self.state.distinct + record.distinct,
+            logical=self.state.logical + record.logical,
+            seconds=self.state.seconds + record.seconds,
+        )
+        self.metrics.write(record)
+        if self.hooks.step is not None:
+            self.hooks.step(record)
+        if record.refused:
+            self._refused(record)
+
+    def _refused(self, record: StepRecord) -> None:
+        what = f"loss {record.loss:.4g}, gradient norm {record.grad_norm:.4g}"
+        self.hooks.say(f"step {record.step} was left out: {what}; refused so far: {self.state.refused}")
+        if self.state.refused > self.options.max_refused:
+            raise DivergedError(
+                f"step {record.step}: {what}; {self.state.refused} steps were not finite and max_refused is "
+                f"{self.options.max_refused}. Try a lower lr (now {self.lr:g}), dtype float32, or look at the rows of "
+                "these steps; what was saved is under `last`"
+            )
+
+    def _write(self, folder: Path) -> None:
+        self.hooks.save_weights(folder)
+        save_file(optimizer_tensors(self.optimizer, self.named), folder / "optimizer.safetensors")
+        state = {"state": self.state.to_json(), "identity": self.identity, "options": asdict(self.options)}
+        (folder / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+
+    def _with_a_best_that_is_there(self, state: TrainState) -> TrainState:
+        reason = None if state.best_step is None else unproven(self.checkpoints.at(state.best_step))
+        if reason is None:
+            return state
+        self.hooks.say(
+            f"the best checkpoint, {state.best_step}, is damaged ({reason}); the next evaluation counts as best"
+        )
+        return replace(state, best_step=None, best_value=None, stale=0)
+
+
+def _key(seed: int, step: int) -> int:
+    """What the dropout of a step is drawn from."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])

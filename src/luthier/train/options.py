@@ -1,0 +1,106 @@
+"""The options of a training run, and the hooks by which it reaches the rest of the house."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from luthier.errors import RecipeError
+from luthier.train.log import EvaluationRecord, StepRecord
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """How the parameters are learned."""
+
+    epochs: float = 3.0
+    """Passes over the training rows; a fraction is allowed."""
+    lr: float | None = None
+    """Highest learning rate; None takes the method's own."""
+    examples_per_step: int = 32
+    """Examples an optimizer step averages over; how they are cut into micro-batches changes nothing."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    warmup: float = 0.05
+    """Share of the steps over which the learning rate rises."""
+    min_lr: float = 0.0
+    """Share of the highest learning rate that the schedule ends on."""
+    weight_decay: float = 0.01
+    """Decoupled decay, of the matrices only: never of embeddings, norms and biases."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of AdamW's first and second moments."""
+    eps: float = 1e-8
+    """What keeps AdamW's division finite."""
+    clip: float = 1.0
+    """Largest global norm of a step's gradient."""
+    token_budget: int = 4096
+    """Distinct tokens a micro-batch may hold: the setting that decides memory, and nothing else."""
+    evaluations_per_epoch: int = 4
+    """How often an epoch is evaluated and saved, evenly spread; the last step always is."""
+    patience: int | None = 6
+    """Evaluations without a gain before training stops; None never stops early."""
+    min_gain: float = 0.0
+    """What the metric must gain over the best so far to count as one."""
+    max_refused: int = 5
+    """Steps with a non-finite loss or gradient that a run survives; each is left out and reported."""
+    save_every: int | None = None
+    """Steps between saves beside those at evaluations; None saves at evaluations only."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints kept, beside the best."""
+    seed: int = 0
+    """What the order of the examples and the dropout are drawn from."""
+
+    def __post_init__(self) -> None:
+        broken = [(name, must) for name, holds, must in self._bounds() if not holds]
+        problems = [f"{name} is {getattr(self, name)}; it must be {must}" for name, must in broken]
+        if problems:
+            raise RecipeError("; ".join(problems))
+
+    def _bounds(self) -> list[tuple[str, bool, str]]:
+        """Each bounded field, whether its value holds, and the bound in words."""
+        return [
+            ("epochs", 0 < self.epochs < math.inf, "above 0"),
+            ("lr", self.lr is None or 0 < self.lr < math.inf, "above 0"),
+            ("examples_per_step", self.examples_per_step >= 1, "at least 1"),
+            ("warmup", 0 <= self.warmup <= 1, "a share in [0, 1]"),
+            ("min_lr", 0 <= self.min_lr <= 1, "a share in [0, 1]"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
+            ("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)"),
+            ("eps", 0 < self.eps < math.inf, "above 0"),
+            ("clip", self.clip > 0, "above 0 (inf never clips)"),
+            ("token_budget", self.token_budget >= 1, "at least 1"),
+            ("evaluations_per_epoch", self.evaluations_per_epoch >= 1, "at least 1"),
+            ("patience", self.patience is None or self.patience >= 1, "at least 1, or none"),
+            ("min_gain", 0 <= self.min_gain < math.inf, "0 or more"),
+            ("max_refused", self.max_refused >= 0, "0 or more"),
+            ("save_every", self.save_every is None or self.save_every >= 1, "at least 1, or none"),
+            ("keep_checkpoints", self.keep_checkpoints >= 1, "at least 1"),
+            ("seed", self.seed >= 0, "0 or more"),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the loop calls without knowing what it is."""
+
+    save_weights: Callable[[Path], None]
+    """Writes what is trained into a folder, bit for bit."""
+    restore_weights: Callable[[Path], None]
+    """Reads it back from there into the network."""
+    evaluate: Callable[[int], dict[str, float]] | None = None
+    """Judges the network after a step: metric name -> value."""
+    metric: str = "loss"
+    """The metric among those that decides the best checkpoint and early stopping."""
+    higher_is_better: bool = False
+    """Which way that metric gains."""
+    rows: int = 0
+    """How many validation rows `evaluate` judges; written beside its figures."""
+    step: Callable[[StepRecord], None] | None = None
+    """Told of every step, refused ones too."""
+    evaluated: Callable[[EvaluationRecord], None] | None = None
+    """Told of every evaluation."""
+    say: Callable[[str], None] = print
+    """Told, in a sentence, what a person should know: a fallback, a refused step, a request to stop."""
