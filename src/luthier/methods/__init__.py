@@ -1,0 +1,22 @@
+"""Which parameters of a network learn, and what can be done with what they learned."""
+
+from luthier.methods.full import Freeze, Full
+from luthier.methods.lora import LoRA
+from luthier.methods.method import Adapted, Method, merge, switched_off
+from luthier.methods.store import restore, save
+
+methods: dict[str, type[Method]] = {"full": Full, "freeze": Freeze, "lora": LoRA}
+"""The methods a recipe can name; a stranger's is named `module:Class` and passes `contract.py`."""
+
+__all__ = [
+    "Adapted",
+    "Freeze",
+    "Full",
+    "LoRA",
+    "Method",
+    "merge",
+    "methods",
+    "restore",
+    "save",
+    "switched_off",
+]

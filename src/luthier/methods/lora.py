@@ -1,0 +1,125 @@
+"""LoRA: a low-rank adapter beside each linear layer learns; the base is frozen in the compute dtype.
+
+The network needs no autocast: base weights stand in the compute dtype, adapters are float32 and are cast once a call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from luthier.errors import ModelError
+from luthier.methods.linear import Linear, LoRALinear
+from luthier.methods.method import replace
+
+
+@dataclass(frozen=True, slots=True)
+class LoRA:
+    """A low-rank adapter on linear layers. Source: Hu et al. 2021, arXiv:2106.09685."""
+
+    rank: int = 16
+    """Inner width of each adapter."""
+    alpha: float = 32.0
+    """Strength: the adapter's output is scaled by alpha / rank."""
+    targets: Literal["all"] | tuple[str, ...] = "all"
+    """Which layers: every linear layer but the output head, or names (`q_proj`, `self_attn.q_proj`)."""
+    dropout: float = 0.0
+    """Share of each adapter's inputs set to zero while training; drawn from torch's global generator."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead. Source: Kalajdzievski 2023, arXiv:2312.03732."""
+
+    @property
+    def starts_as_base(self) -> bool:
+        """True: B is zero."""
+        return True
+
+    @property
+    def removable(self) -> bool:
+        """True: the base is frozen."""
+        return True
+
+    def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
+        """Freezes the network in the compute dtype and puts an adapter beside each target.
+
+        Raises ModelError if it carries adapters already, if a target names no linear layer, or at a rank or dropout
+        out of range.
+        """
+        self._check(network)
+        chosen = self._chosen(network)
+        freeze_base(network, dtype)
+        generator = torch.Generator().manual_seed(seed)
+        for name, linear in chosen.items():
+            made = LoRALinear(linear, rank=self.rank, alpha=self.alpha, dropout=self.dropout, rslora=self.rslora)
+            made.start(generator)
+            replace(network, name, made)
+
+    def trainable(self, network: PreTrainedModel) -> dict[str, nn.Parameter]:
+        """A and B of every adapter."""
+        return {
+            f"{path}.{name}": parameter
+            for path, module in adapters(network).items()
+            for name, parameter in (("lora_a", module.lora_a), ("lora_b", module.lora_b))
+        }
+
+    def _check(self, network: PreTrainedModel) -> None:
+        if adapters(network):
+            raise ModelError("the network carries LoRA adapters already; merge them first, or restore into them")
+        if self.rank < 1:
+            raise ModelError(f"rank: {self.rank}; an adapter is at least 1 wide")
+        if not 0 <= self.dropout < 1:
+            raise ModelError(f"dropout: {self.dropout} is no share in [0, 1)")
+
+    def _chosen(self, network: PreTrainedModel) -> dict[str, Linear]:
+        linears = adaptable(network)
+        if self.targets == "all":
+            return linears
+        for target in self.targets:
+            if not any(is_named(path, target) for path in linears):
+                raise ModelError(_no_such(target, linears))
+        return {path: linear for path, linear in linears.items() if any(is_named(path, t) for t in self.targets)}
+
+
+def adaptable(network: PreTrainedModel) -> dict[str, Linear]:
+    """Every linear layer but the output head, by its dotted path, in the network's order; ModelError if none."""
+    head = network.get_output_embeddings()
+    found = {
+        path: module
+        for path, module in network.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and module is not head
+    }
+    if not found:
+        raise ModelError(
+            f"{type(network).__name__} has no linear layer to put an adapter on; use method full or freeze"
+        )
+    return found
+
+
+def adapters(network: nn.Module) -> dict[str, LoRALinear]:
+    """Every adapter a network carries, by the dotted path of the layer it stands for."""
+    return {path: module for path, module in network.named_modules() if isinstance(module, LoRALinear)}
+
+
+def freeze_base(network: nn.Module, dtype: torch.dtype) -> None:
+    """Freezes every parameter and casts it; buffers keep theirs, since rotary tables need float32."""
+    for parameter in network.parameters():
+        parameter.data = parameter.data.to(dtype)
+        parameter.requires_grad_(False)
+        parameter.grad = None
+
+
+def is_named(path: str, target: str) -> bool:
+    """Whether a target names a layer: its whole path, or the end of it (`q_proj`), as PEFT reads names."""
+    return path == target or path.endswith(f".{target}")
+
+
+def _no_such(target: str, linears: dict[str, Linear]) -> str:
+    names = sorted({path.rpartition(".")[2] for path in linears})
+    close = get_close_matches(target, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"targets: {target!r} names no linear layer{hint} There are: {', '.join(names)}"

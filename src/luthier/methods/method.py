@@ -1,0 +1,75 @@
+"""What a tuning method is: which parameters of a network learn. Plus what can be done to any adapted network.
+
+A method is a frozen dataclass that is its own configuration. After `attach`, its trainable parameters are float32 and
+everything else is frozen; nothing here knows a loss, a batch or an optimizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+
+class Method(Protocol):
+    """Which parameters learn."""
+
+    @property
+    def starts_as_base(self) -> bool:
+        """Whether a network computes the same right after `attach` as before."""
+
+    @property
+    def removable(self) -> bool:
+        """Whether what was learned can be switched off and merged, because the base's weights stay as they were."""
+
+    def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
+        """Readies a freshly opened network for training, in place.
+
+        dtype: what matrix products compute in. seed: of whatever is drawn, independent of torch's global generator.
+        Raises ModelError if the method does not fit the network.
+        """
+
+    def trainable(self, network: PreTrainedModel) -> dict[str, nn.Parameter]:
+        """The parameters that learn, by name, in the network's order."""
+
+
+@runtime_checkable
+class Adapted(Protocol):
+    """A module that stands in for one of the base's and can give it back; must also be an `nn.Module`."""
+
+    on: bool
+    """Whether the adapter takes part."""
+
+    def merged(self) -> nn.Module:
+        """The base module with what was learned folded into its weights."""
+
+
+@contextmanager
+def switched_off(network: nn.Module) -> Iterator[None]:
+    """The base's behaviour, to the bit, while the context is open; a network without adapters is its own base."""
+    adapted = [module for module in network.modules() if isinstance(module, Adapted)]
+    before = [module.on for module in adapted]
+    try:
+        for module in adapted:
+            module.on = False
+        yield
+    finally:
+        for module, was in zip(adapted, before, strict=True):
+            module.on = was
+
+
+def merge(network: nn.Module) -> None:
+    """Folds every adapter into the base's weights, in place, and puts the base's own modules back."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, Adapted):
+            replace(network, name, module.merged())
+
+
+def replace(network: nn.Module, name: str, module: nn.Module) -> None:
+    """Puts a module where the dotted name says, for whoever calls it from the parent."""
+    parent, _, leaf = name.rpartition(".")
+    setattr(network.get_submodule(parent), leaf, module)
