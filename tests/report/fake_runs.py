@@ -174,13 +174,17 @@ def choice_report(predictions: list[Record]) -> Record:
     )
     return {
         **common("Bank intents", labels=sorted(INTENTS)),
-        "verdict": {"word": "better", "metric": "accuracy", **judged, "n": 600, "rows_needed": None, "sentence": sentence},
+        "verdict": {"word": "better", "metric": "accuracy", **judged, "n": 600, "sentence": sentence},
         "task": {"kind": "choice", "labels": sorted(INTENTS)},
-        "metrics": {"accuracy": judged, "macro_f1": compared(0.362, 0.903, 0.041), "loss": compared(3.412, 0.402, 0.06)},
+        "metrics": {
+            "accuracy": judged,
+            "macro_f1": compared(0.362, 0.903, 0.041),
+            "loss": compared(3.412, 0.402, 0.06),
+        },
         "classes": classes,
         "confusions": confusions[:15],
-        "use": 'import luthier\n\nmodel = luthier.load("runs/bank")\nmodel.answer("My new card came, how do I activate it?")\n# "activate my card"',
-    }  # fmt: skip
+        "use": 'import luthier\n\nmodel = luthier.load("runs/bank")\nmodel.answer("My new card came. And now?")',
+    }
 
 
 def text_report(predictions: list[Record]) -> Record:
@@ -259,9 +263,13 @@ def ledger_rows() -> list[Record]:
         made.append({"id": f"train.csv:{index + 2}", "split": split, "fate": "kept", "reason": None,
                      "tokens": 88 + index % 61, "supervised": 3 + index % 5})  # fmt: skip
     for index in range(12):
-        made.append({"id": f"train.csv:{6000 + index}", "split": None, "fate": "left out", "reason": "same input as an earlier row", "tokens": None, "supervised": None})  # fmt: skip
+        reason = "same input as an earlier row"
+        made.append({"id": f"train.csv:{6000 + index}", "split": None, "fate": "left out", "reason": reason})
     made.append({"id": "train.csv:7001", "split": None, "fate": "left out", "reason": "the answer is empty"})
-    made.append({"id": "train.csv:7002", "split": "train", "fate": "cut", "reason": "512 tokens allowed, 731 found", "tokens": 512, "supervised": 3})  # fmt: skip
+    made.append(
+        {"id": "train.csv:7002", "split": "train", "fate": "cut", "reason": "512 tokens allowed, 731 found",
+         "tokens": 512, "supervised": 3}
+    )  # fmt: skip
     return made
 
 
@@ -283,8 +291,10 @@ def found_issues() -> list[Record]:
 def data_facts(labels: list[str] | None) -> Record:
     """data.json."""
     digest = "9f2b7c01d4e86a53" * 4
-    files = [{"role": role, "path": f"/home/ada/data/bank/{role}.csv", "sha256": digest, "rows": rows, "bytes": rows * 81}
-             for role, rows in (("train", 4414), ("test", 600))]  # fmt: skip
+    files = [
+        {"role": role, "path": f"/home/ada/bank/{role}.csv", "sha256": digest, "rows": rows, "bytes": rows * 81}
+        for role, rows in (("train", 4414), ("test", 600))
+    ]
     splits = {"train": {"rows": 4001}, "validation": {"rows": 400}, "test": {"rows": 600}}
     return {"files": files, "splits": splits, "labels": labels}
 

@@ -121,7 +121,7 @@ def thin(points: Points) -> Points:
     return tuple((part[len(part) // 2][0], fmean(value for _, value in part)) for part in parts)
 
 
-_NAMES = {"train": "train", "only": "train", "smooth": "train, moving average", "validation": "validation"}
+_NAMES = {"train": "train", "only": "train", "smooth": "moving average", "validation": "validation"}
 
 
 def _chart(

@@ -11,12 +11,12 @@ import hashlib
 import os
 from collections.abc import Callable
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from luthier import __version__
 from luthier.report import changed, figures, ledger, texts
 from luthier.report.curves import Chart
 from luthier.report.folder import read_run
@@ -47,7 +47,7 @@ def render(seen: View) -> str:
             view=seen,
             run=seen.run,
             report=seen.report,
-            version=__version__,
+            version=version("luthier"),
             style=style,
             script=script,
             policy=_policy(style, script),

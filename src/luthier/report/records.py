@@ -6,19 +6,31 @@ Intervals are 95 % everywhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """A number that is not finite is no number."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+Known = Annotated[float | None, AfterValidator(finite_or_none)]
+"""A measured number, None where there is none; JSON's NaN and Infinity become None as the file is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A measured value with its 95 % interval; None where it could not be measured."""
 
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
+    value: Known = None
+    low: Known = None
+    high: Known = None
+    p: Known = None
     """Two-sided p-value, of differences only."""
 
 
@@ -59,9 +71,9 @@ class Task:
 class Accuracy:
     """Precision, recall and F1 of one class, in [0, 1]."""
 
-    precision: float | None = None
-    recall: float | None = None
-    f1: float | None = None
+    precision: Known = None
+    recall: Known = None
+    f1: Known = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +100,9 @@ class Confusion:
 class Spent:
     """Time, memory and energy: estimated beforehand, or measured."""
 
-    seconds: float | None = None
-    peak_bytes: float | None = None
-    energy_wh: float | None = None
+    seconds: Known = None
+    peak_bytes: Known = None
+    energy_wh: Known = None
     energy_source: str | None = None
     assumption: str | None = None
 
@@ -107,9 +119,9 @@ class Cost:
 class Speed:
     """Tokens a second, and how many logical tokens one computed token stood for."""
 
-    distinct_per_s: float | None = None
-    logical_per_s: float | None = None
-    sharing: float | None = None
+    distinct_per_s: Known = None
+    logical_per_s: Known = None
+    sharing: Known = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +229,8 @@ class Step:
 
     step: int
     kind: Literal["step"]
-    epoch: float | None = None
-    loss: float | None = None
+    epoch: Known = None
+    loss: Known = None
     refused: bool = False
 
 
@@ -230,7 +242,7 @@ class Measured:
     kind: Literal["evaluation"]
     split: str = "validation"
     n: int | None = None
-    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    metrics: Mapping[str, Known] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +250,8 @@ class Answer:
     """What one model said to one test row."""
 
     text: str = ""
-    logprob: float | None = None
-    scores: Mapping[str, float | None] = field(default_factory=dict)
+    logprob: Known = None
+    scores: Mapping[str, Known] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

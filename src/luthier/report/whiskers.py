@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luthier.report.axis import Scale, Tick, bounds, ticks
-from luthier.report.records import Comparison, Interval
+from luthier.report.records import Comparison, Interval, finite_or_none
 
 WIDTH = 480
 LEFT, RIGHT = 14, WIDTH - 14
@@ -65,12 +65,11 @@ def interval_plot(comparison: Comparison) -> IntervalPlot | None:
 
 def _known(interval: Interval) -> tuple[float, float, float] | None:
     """Value, low and high; an interval without ends is drawn as a point."""
-    value = interval.value
-    if value is None or value != value:
+    value = finite_or_none(interval.value)
+    if value is None:
         return None
-    low = value if interval.low is None else interval.low
-    high = value if interval.high is None else interval.high
-    return value, low, high
+    low, high = finite_or_none(interval.low), finite_or_none(interval.high)
+    return value, value if low is None else low, value if high is None else high
 
 
 def _whisker(scale: Scale, value: float, low: float, high: float) -> Whisker:
