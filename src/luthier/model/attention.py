@@ -62,6 +62,49 @@ class Bucket:
         whole[0].transpose(0, 1)[self.index[self.real]] = part.transpose(1, 2)[self.real].to(whole.dtype)
 
 
+class Cache:
+    """Keys and values of every layer, packed as the forest is, so that a shared beginning is held once."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.length = 0
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Appends (1, kv heads, q, width) behind what the layer holds; returns all of it, with the new at the end."""
+        if layer not in self._layers:
+            self._layers[layer] = tuple(  # type: ignore[assignment]
+                t.new_empty(*t.shape[:2], self.capacity, t.shape[3]) for t in (key, value)
+            )
+        upto = self.length + key.shape[2]
+        for held, new in zip(self._layers[layer], (key, value), strict=True):
+            held[:, :, self.length : upto] = new
+        keys, values = self._layers[layer]
+        return keys[:, :, :upto], values[:, :, :upto]
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One decoding step: each query sees a chosen set of cached keys, and itself."""
+
+    seen: Tensor
+    """(q, k) whether a query sees a key; the last q keys are the queries' own."""
+    query_depth: Tensor
+    """(q,) depth of each query."""
+    key_depth: Tensor
+    """(k,) depth of each key."""
+    longest: int
+    """Length of the longest path."""
+    cache: Cache
+    consumed: set[int] = field(default_factory=set)
+
+    def allowed(self, window: int | None) -> Tensor:
+        """(q, k) what is seen within `window` tokens of each path."""
+        if window is None or window >= self.longest:
+            return self.seen
+        return self.seen & (self.query_depth[:, None] - self.key_depth[None, :] < window)
+
+
 @dataclass(slots=True, eq=False)
 class Plan:
     """How one batch's attention is cut into parts; travels to every layer as the keyword `forest`."""
@@ -83,6 +126,8 @@ class Plan:
     """The short nodes, by length."""
     dense: bool = False
     """Use the boolean mask, whatever the layer asks."""
+    cache: Cache | None = None
+    """Where keys and values are kept, when decoding goes on from this forest."""
     consumed: set[int] = field(default_factory=set)
     """Which attention modules have taken the plan: the engine compares it with the layers it knows."""
 
@@ -151,7 +196,7 @@ def forest_attention(
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
-    forest: Plan | None = None,
+    forest: Plan | Step | None = None,
     **others: object,
 ) -> tuple[Tensor, None]:
     """What transformers calls in every layer: query (1, heads, n, width) -> ((1, n, heads, width), None).
@@ -167,17 +212,16 @@ def forest_attention(
             f"mask {attention_mask is not None}, dropout {dropout}, keywords {unknown}"
         )
     forest.consumed.add(id(module))
-    key, value = _repeated(key, query.shape[1]), _repeated(value, query.shape[1])
+    if forest.cache is not None:
+        key, value = forest.cache.extend(id(module), key, value)
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     window = sliding_window if sliding_window is not None and sliding_window < forest.longest else None
     plain = softcap is None and s_aux is None and window is None and query.shape[-1] == value.shape[-1]
-    if plain and not forest.dense:
-        out: Tensor = _Cascade.apply(query, key, value, forest, scale)  # type: ignore[no-untyped-call]
+    if plain and isinstance(forest, Plan) and not forest.dense:
+        heads = query.shape[1]
+        out: Tensor = _Cascade.apply(query, _repeated(key, heads), _repeated(value, heads), forest, scale)  # type: ignore[no-untyped-call]
         return out.transpose(1, 2), None
-    allowed = forest.allowed(window)
-    if softcap is None and s_aux is None:
-        return scaled_dot_product_attention(query, key, value, allowed, scale=scale).transpose(1, 2), None
-    return _eager(query, key, value, allowed, scale, softcap, s_aux).transpose(1, 2), None
+    return _masked(query, key, value, forest.allowed(window), scale, softcap, s_aux).transpose(1, 2), None
 
 
 def _repeated(tensor: Tensor, heads: int) -> Tensor:
@@ -185,7 +229,7 @@ def _repeated(tensor: Tensor, heads: int) -> Tensor:
     return tensor if tensor.shape[1] == heads else tensor.repeat_interleave(heads // tensor.shape[1], dim=1)
 
 
-def _eager(
+def _masked(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -194,14 +238,35 @@ def _eager(
     softcap: float | None,
     sinks: Tensor | None,
 ) -> Tensor:
-    """Masked attention written out, with soft-capped scores (Gemma 2) and a sink logit a head (GPT-OSS)."""
-    exact = torch.promote_types(query.dtype, torch.float32)
-    scores = (query @ key.transpose(-1, -2)).to(exact) * scale
+    """Attention under a boolean mask (q, k); query heads that share a key head are folded into its rows."""
+    heads, folds = key.shape[1], query.shape[1] // key.shape[1]
+    rows = query.reshape(1, heads, folds * query.shape[2], query.shape[3])
+    mask = allowed.repeat(folds, 1)
+    if softcap is None and sinks is None:
+        out = scaled_dot_product_attention(rows, key, value, mask, scale=scale)
+    else:
+        sink = None if sinks is None else sinks.view(1, heads, folds, 1).repeat_interleave(query.shape[2], dim=2)
+        out = _eager(rows, key, value, mask, scale, softcap, None if sink is None else sink.view(1, heads, -1, 1))
+    return out.reshape(1, query.shape[1], query.shape[2], value.shape[3])
+
+
+def _eager(
+    rows: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    scale: float,
+    softcap: float | None,
+    sink: Tensor | None,
+) -> Tensor:
+    """Masked attention written out, with soft-capped scores (Gemma 2) and a sink logit a row (GPT-OSS)."""
+    exact = torch.promote_types(rows.dtype, torch.float32)
+    scores = (rows @ key.transpose(-1, -2)).to(exact) * scale
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
-    scores = scores.masked_fill(~allowed, float("-inf"))
-    if sinks is not None:
-        scores = torch.cat((scores, sinks.to(exact).view(1, -1, 1, 1).expand(*scores.shape[:-1], 1)), dim=-1)
+    scores = scores.masked_fill(~mask, float("-inf"))
+    if sink is not None:
+        scores = torch.cat((scores, sink.to(exact)), dim=-1)
     weights = softmax(scores, dim=-1)[..., : key.shape[-2]]
     return weights.to(value.dtype) @ value
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from luthier.batch import Batch
 from luthier.errors import ModelError
-from luthier.model.attention import Plan, plan
+from luthier.model.attention import Plan, Step, plan
 from luthier.model.head import Head
 from luthier.model.load import Model
 
@@ -53,11 +53,13 @@ def trunk(model: Model, batch: Batch, forest: Plan | None = None) -> Tensor:
 
     Raises ModelError unless every attention layer consumed the plan.
     """
-    forest = forest or plan(batch)
+    return states(model, batch.tokens, batch.depth, forest or plan(batch))
+
+
+def states(model: Model, tokens: Tensor, depth: Tensor, forest: Plan | Step) -> Tensor:
+    """Runs the layers over packed tokens (q,) at their depths (q,): the hidden states before the head (q, d)."""
     with computing(model):
-        out = model.network.base_model(
-            input_ids=batch.tokens[None], position_ids=batch.depth[None], use_cache=False, forest=forest
-        )
+        out = model.network.base_model(input_ids=tokens[None], position_ids=depth[None], use_cache=False, forest=forest)
     layers = model.network.config.get_text_config().num_hidden_layers
     if len(forest.consumed) != layers:
         raise ModelError(

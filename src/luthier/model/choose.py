@@ -1,0 +1,167 @@
+"""Which of several candidates a model finds likeliest after a prompt: an exact maximum without scoring them all.
+
+The candidates are a tree of tokens. A path's log-probability only falls as it grows, so a branch that is already below
+the best finished candidate can be left out. A model that knows the answer needs little more than one greedy path; the
+slow twin scores every candidate in one forest, and serves models and rows for which that is cheaper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from luthier.batch import cut, pack, sum_by_sequence
+from luthier.errors import ShapeError
+from luthier.model.forward import evaluating, forward
+from luthier.model.generate import Decoder, Prompts, Rows, scored_tail
+from luthier.model.load import Model
+
+PATIENCE = 2
+"""Branches a row may explore, as a multiple of the longest candidate, before all its candidates are scored at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The likeliest candidate after one prompt."""
+
+    best: int
+    """Its index."""
+    logprobs: list[float]
+    """Of each candidate: exact for the best; for one that was left out, a bound below which it lies."""
+
+
+@dataclass(slots=True)
+class _Node:
+    """A token of the candidates' tree."""
+
+    children: dict[int, _Node] = field(default_factory=dict)
+    ends: list[int] = field(default_factory=list)
+    """Candidates whose last token it is."""
+    below: list[int] = field(default_factory=list)
+    """Candidates that pass through it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Branch:
+    """A node of the tree after one prompt."""
+
+    logprob: float
+    """Of the path down to it."""
+    token: int
+    node: _Node
+    rows: Rows
+    at: int
+    """Where in `rows` the path before its token stands."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """What is known of one prompt's candidates."""
+
+    bound: list[float]
+    best: float = float("-inf")
+    open: list[_Branch] = field(default_factory=list)
+    """Branches that were scored, but not gone on from."""
+
+    @property
+    def undecided(self) -> bool:
+        """Whether an open branch may still beat the best candidate."""
+        return any(branch.logprob > self.best for branch in self.open)
+
+
+def choose(model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]]) -> list[Choice]:
+    """The candidate of highest log-probability after each prompt.
+
+    Raises ShapeError if a candidate is empty. Of equal candidates the first is chosen.
+    """
+    if not candidates or not all(len(candidate) for candidate in candidates):
+        raise ShapeError("every candidate needs at least one token")
+    if not model.shared:
+        return choose_by_all(model, prompts, candidates)
+    with evaluating(model):
+        rows = _search(model, prompts, candidates)
+    left = [i for i, row in enumerate(rows) if row is None]
+    slow = dict(zip(left, choose_by_all(model, [prompts[i] for i in left], candidates), strict=True))
+    return [slow[i] if row is None else _choice(row.bound) for i, row in enumerate(rows)]
+
+
+def choose_by_all(
+    model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]], *, budget: int = 4096
+) -> list[Choice]:
+    """The slow twin: every candidate's log-probability after every prompt, exactly, in micro-batches of one forest."""
+    sequences = [
+        scored_tail([*prompt, *candidate], len(candidate), group=i, score=at)
+        for i, prompt in enumerate(prompts)
+        for at, candidate in enumerate(candidates)
+    ]
+    found = [[0.0] * len(candidates) for _ in prompts]
+    with evaluating(model):
+        for members in cut(sequences, budget=budget):
+            batch = pack(members).to(model.device)
+            sums = sum_by_sequence(forward(model, batch).logprobs.double(), batch).tolist()
+            for member, value in zip(members, sums, strict=True):
+                found[member.group][int(member.score)] = value
+    return [_choice(logprobs) for logprobs in found]
+
+
+def _choice(logprobs: list[float]) -> Choice:
+    return Choice(max(range(len(logprobs)), key=logprobs.__getitem__), logprobs)
+
+
+def _search(model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]]) -> list[_Row | None]:
+    """Best-first search of all rows side by side: a step goes on from each row's likeliest open branch.
+
+    Returns None for a row that ran out of patience.
+    """
+    steps = PATIENCE * max(map(len, candidates))
+    decoder = Decoder(model, prompts, room=len(prompts) * steps)
+    found = [_Row([0.0] * len(candidates)) for _ in prompts]
+    root = _tree(candidates)
+    for at, row in enumerate(found):
+        _score(row, root, 0.0, decoder.start, at)
+    for _ in range(steps):
+        live = [row for row in found if row.undecided]
+        if not live:
+            break
+        branches = [max(row.open, key=lambda branch: branch.logprob) for row in live]
+        rows = decoder.step(_gathered(branches), [branch.token for branch in branches])
+        for at, (row, branch) in enumerate(zip(live, branches, strict=True)):
+            row.open.remove(branch)
+            _score(row, branch.node, branch.logprob, rows, at)
+    return [None if row.undecided else row for row in found]
+
+
+def _score(row: _Row, node: _Node, logprob: float, rows: Rows, at: int) -> None:
+    """Scores the children of a node whose path stands at `rows[at]`."""
+    tokens = list(node.children)
+    for token, more in zip(tokens, rows.logprobs[at, tokens].tolist(), strict=True):
+        child, total = node.children[token], logprob + more
+        for candidate in child.below:
+            row.bound[candidate] = total
+        if child.ends:
+            row.best = max(row.best, total)
+        if child.children:
+            row.open.append(_Branch(total, token, child, rows, at))
+
+
+def _gathered(branches: Sequence[_Branch]) -> Rows:
+    """The states the branches go on from, as rows of one step."""
+    pairs = [(branch.rows, branch.at) for branch in branches]
+    return Rows(
+        torch.stack([rows.seen[at] for rows, at in pairs]),
+        torch.stack([rows.depth[at] for rows, at in pairs]),
+        torch.stack([rows.logprobs[at, :1] for rows, at in pairs]),
+    )
+
+
+def _tree(candidates: Sequence[Sequence[int]]) -> _Node:
+    root = _Node()
+    for i, candidate in enumerate(candidates):
+        node = root
+        for token in candidate:
+            node = node.children.setdefault(token, _Node())
+            node.below.append(i)
+        node.ends.append(i)
+    return root
