@@ -1,0 +1,47 @@
+"""Evaluation: a task, a model's answers to it, and how sure one can be that tuning helped.
+
+task.py         what is asked and what is measured, inferred from the examples
+subset.py       a fixed stratified sample; rows of one prompt merged into one with all references
+run.py          one model on some examples: question.py -> answer.py and loss.py -> measure.py
+stats.py        intervals, paired differences, rows needed
+verdict.py      base beside tuned
+tables.py       the pieces of report.json
+predictions.py  predictions.jsonl, written and read
+"""
+
+from luthier.evaluate.measure import Evaluation, Row, evaluation
+from luthier.evaluate.predictions import read_predictions, write_predictions
+from luthier.evaluate.question import Progress
+from luthier.evaluate.run import evaluate
+from luthier.evaluate.stats import Difference, Interval
+from luthier.evaluate.subset import merge_references, sample
+from luthier.evaluate.tables import classes_json, confusions_json, metrics_json, task_json, verdict_json
+from luthier.evaluate.task import EvaluateOptions, Task, infer, label_issues, lower_is_better
+from luthier.evaluate.verdict import Verdict, compare, differences
+
+__all__ = [
+    "Difference",
+    "EvaluateOptions",
+    "Evaluation",
+    "Interval",
+    "Progress",
+    "Row",
+    "Task",
+    "Verdict",
+    "classes_json",
+    "compare",
+    "confusions_json",
+    "differences",
+    "evaluate",
+    "evaluation",
+    "infer",
+    "label_issues",
+    "lower_is_better",
+    "merge_references",
+    "metrics_json",
+    "read_predictions",
+    "sample",
+    "task_json",
+    "verdict_json",
+    "write_predictions",
+]

@@ -1,0 +1,44 @@
+"""How likely a model finds the reference answers: the loss that training lowers, on rows it did not learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from luthier.batch import cut, pack
+from luthier.evaluate.question import Progress, Question
+from luthier.model.forward import forward
+from luthier.model.load import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Of one question's references."""
+
+    total: float
+    """Weighted negative log-likelihood in nats, summed in float64."""
+    tokens: float
+    """Weight of the tokens it was summed over."""
+
+    @property
+    def mean(self) -> float:
+        """Nats a token; 0 where nothing is learned."""
+        return self.total / self.tokens if self.tokens else 0.0
+
+
+def losses(model: Model, questions: Sequence[Question], *, budget: int, progress: Progress) -> list[Loss]:
+    """Each question's loss over all its right completions, in packed batches of at most `budget` distinct tokens."""
+    sequences = [sequence for question in questions for sequence in question.sequences]
+    total = np.zeros(len(questions))
+    done: set[int] = set()
+    for members in cut(sequences, budget=budget):
+        batch = pack(members).to(model.device)
+        spent = -forward(model, batch).logprobs.to(torch.float64) * batch.weight
+        np.add.at(total, batch.group[batch.sequence].cpu().numpy(), spent.cpu().numpy())
+        done |= {member.group for member in members}
+        progress("loss", len(done), len(questions))
+    weights = [sum(float(one.weight.sum(dtype=np.float64)) for one in each.sequences) for each in questions]
+    return [Loss(float(nats), weight) for nats, weight in zip(total, weights, strict=True)]

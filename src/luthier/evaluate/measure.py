@@ -1,0 +1,102 @@
+"""From rows to numbers: every metric of a task with its interval. The rows alone decide; no model is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from luthier.errors import DataError
+from luthier.evaluate.stats import Floats, Interval, Sample, clusters, interval
+from luthier.evaluate.task import Task
+from luthier.metrics import named
+from luthier.metrics.metric import ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A question, the right answers, and what a model said."""
+
+    id: str
+    question: str
+    references: tuple[str, ...]
+    label: str | None
+    group: str | None
+    tokens: float
+    """Weight of the reference's learned tokens: what its loss counts for."""
+    text: str
+    """What the model said."""
+    logprob: float | None
+    """Log-probability of a chosen label with its end of turn; None for generated text."""
+    scores: Mapping[str, float]
+    """Metrics that mean something for one row, and `loss`: nats a token of the references."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How one model did on some rows."""
+
+    task: Task
+    rows: tuple[Row, ...]
+    metrics: Mapping[str, Interval]
+    """The task's metrics in its order, then loss (nats a token) and perplexity."""
+    signatures: Mapping[str, str]
+    """How BLEU and chrF were computed, as others publish it."""
+    unfinished: int = 0
+    """Generated answers that were cut off at the task's most tokens."""
+    resamples: int = 2000
+    seed: int = 0
+
+    @property
+    def primary(self) -> Interval:
+        """The metric that decides."""
+        return self.metrics[self.task.primary]
+
+
+def evaluation(
+    rows: Sequence[Row], task: Task, *, unfinished: int = 0, resamples: int = 2000, seed: int = 0
+) -> Evaluation:
+    """Measures rows; the same rows give the same numbers, whether they come from a model or from a file.
+
+    Raises DataError if there are no rows.
+    """
+    if not rows:
+        raise DataError("there are no rows to measure; check the split and what was left out")
+    found = {
+        name: interval(one, resamples=resamples, rng=np.random.default_rng(seed))
+        for name, one in samples(rows, task).items()
+    }
+    references = [row.references for row in rows]
+    signed = {name: named(name).signature(references) for name in task.metrics}
+    signatures = {name: text for name, text in signed.items() if text}
+    return Evaluation(task, tuple(rows), found, signatures, unfinished, resamples, seed)
+
+
+def samples(rows: Sequence[Row], task: Task) -> dict[str, Sample]:
+    """What each metric of the task, the loss and the perplexity measured on the rows."""
+    together = clusters([row.group for row in rows])
+    texts, references = [row.text for row in rows], [row.references for row in rows]
+    found: dict[str, Sample] = {}
+    for name in task.metrics:
+        metric = named(name)
+        found[name] = Sample(metric.statistics(texts, references), metric.score, together)
+    losses = np.array([(row.scores["loss"] * row.tokens, row.tokens) for row in rows])
+    return {**found, "loss": Sample(losses, _loss, together), "perplexity": Sample(losses, _perplexity, together)}
+
+
+def row_scores(texts: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> list[dict[str, float]]:
+    """For each row, the metrics of the task that mean something for a single one."""
+    single = {name: named(name) for name in task.metrics if named(name).by_row}
+    columns = {name: one.score(one.statistics(texts, references)) for name, one in single.items()}
+    return [{name: float(column[at]) for name, column in columns.items()} for at in range(len(texts))]
+
+
+def _loss(totals: Floats) -> Floats:
+    return ratio(totals[:, 0], totals[:, 1])
+
+
+def _perplexity(totals: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        found: Floats = np.exp(_loss(totals))
+    return found

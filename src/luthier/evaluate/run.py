@@ -1,0 +1,74 @@
+"""One model on some examples: ask, measure the loss, judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from luthier.errors import DataError
+from luthier.evaluate.answer import Answer, pick, write
+from luthier.evaluate.loss import Loss, losses
+from luthier.evaluate.measure import Evaluation, Row, evaluation, row_scores
+from luthier.evaluate.question import Progress, ask
+from luthier.evaluate.task import Task, answers
+from luthier.model.forward import evaluating
+from luthier.model.load import Model
+from luthier.types import Example
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def evaluate(
+    model: Model,
+    examples: Sequence[Example],
+    task: Task,
+    *,
+    budget: int = 8192,
+    resamples: int = 2000,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Asks the model every example in evaluation mode, without gradients, and measures its answers and its loss.
+
+    budget: distinct tokens computed at a time; it decides memory and speed, not the result.
+    Raises DataError if there is nothing to ask or a prompt is too long, GateError if labels cannot be told apart.
+    """
+    _check(examples, task)
+    questions = ask(examples, model.tokenizer, longest=model.max_length)
+    with evaluating(model):
+        if task.kind == "choice":
+            said = pick(model, questions, task.labels, budget=budget, progress=progress)
+        else:
+            room = task.max_new_tokens
+            said = write(model, questions, max_new_tokens=room, budget=budget, progress=progress)
+        lost = losses(model, questions, budget=budget, progress=progress)
+    rows = _rows(examples, said, lost, task)
+    unfinished = sum(not answer.finished for answer in said)
+    return evaluation(rows, task, unfinished=unfinished, resamples=resamples, seed=seed)
+
+
+def _check(examples: Sequence[Example], task: Task) -> None:
+    """Every label of a choice is one that can be chosen."""
+    for example in examples if task.kind == "choice" else ():
+        if example.label not in task.labels:
+            raise DataError(f"{example.id}: {example.label!r} is no label of the task; infer the task from all splits")
+
+
+def _rows(examples: Sequence[Example], said: Sequence[Answer], lost: Sequence[Loss], task: Task) -> list[Row]:
+    references = [answers(example) if example.label not in task.labels else (example.label,) for example in examples]
+    scores = row_scores([answer.text for answer in said], references, task)
+    return [
+        Row(
+            id=example.id,
+            question=example.question,
+            references=right,
+            label=example.label,
+            group=example.group,
+            tokens=loss.tokens,
+            text=answer.text,
+            logprob=answer.logprob,
+            scores={**score, "loss": loss.mean},
+        )
+        for example, right, answer, loss, score in zip(examples, references, said, lost, scores, strict=True)
+    ]

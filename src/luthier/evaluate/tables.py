@@ -1,0 +1,112 @@
+"""The pieces of `report.json` that evaluation knows: verdict, metrics, classes, confusions, task."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from math import isfinite
+
+from luthier.evaluate.measure import Evaluation
+from luthier.evaluate.stats import Difference, Interval
+from luthier.evaluate.verdict import Verdict, differences
+from luthier.metrics import ClassScore, classes, confusions
+from luthier.types import Json
+
+MOST_CONFUSIONS = 100
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Json]:
+    """`verdict` of report.json."""
+    return {
+        "word": verdict.word,
+        "metric": verdict.metric,
+        "base": interval_json(verdict.base),
+        "tuned": interval_json(verdict.tuned),
+        "difference": difference_json(verdict.difference),
+        "n": verdict.n,
+        "rows_needed": verdict.rows_needed,
+        "sentence": verdict.sentence,
+    }
+
+
+def task_json(evaluation: Evaluation) -> dict[str, Json]:
+    """`task` of report.json."""
+    task = evaluation.task
+    return {
+        "kind": task.kind,
+        "labels": list(task.labels) or None,
+        "primary": task.primary,
+        "max_new_tokens": task.max_new_tokens,
+        "signatures": dict(evaluation.signatures),
+    }
+
+
+def metrics_json(base: Evaluation, tuned: Evaluation) -> dict[str, Json]:
+    """`metrics` of report.json: every metric with intervals and the paired difference, in the task's order."""
+    found = differences(base, tuned)
+    return {
+        name: {
+            "base": interval_json(base.metrics[name]),
+            "tuned": interval_json(tuned.metrics[name]),
+            "difference": difference_json(found[name]),
+        }
+        for name in tuned.metrics
+    }
+
+
+def classes_json(base: Evaluation, tuned: Evaluation) -> list[Json] | None:
+    """`classes` of report.json: precision, recall and F1 of each label; None unless the task is a choice."""
+    if tuned.task.kind != "choice":
+        return None
+    pairs = zip(_classes(base), _classes(tuned), strict=True)
+    return [
+        {"label": one.label, "support": one.support, "base": _class_json(one), "tuned": _class_json(other)}
+        for one, other in pairs
+    ]
+
+
+def confusions_json(base: Evaluation, tuned: Evaluation) -> list[Json] | None:
+    """`confusions` of report.json: the tuned model's most frequent mistakes, then those only the base made.
+
+    At most MOST_CONFUSIONS; None unless the task is a choice.
+    """
+    if tuned.task.kind != "choice":
+        return None
+    before = {(one.gold, one.predicted): one.count for one in confusions(*_columns(base))}
+    after = {(one.gold, one.predicted): one.count for one in confusions(*_columns(tuned))}
+    pairs = sorted({*before, *after}, key=lambda pair: (-after.get(pair, 0), -before.get(pair, 0), pair))
+    return [
+        {
+            "gold": gold,
+            "predicted": said,
+            "count": after.get((gold, said), 0),
+            "base_count": before.get((gold, said), 0),
+        }
+        for gold, said in pairs[:MOST_CONFUSIONS]
+    ]
+
+
+def interval_json(interval: Interval) -> dict[str, Json]:
+    """value, low, high; a number that is not finite becomes null."""
+    return {name: number(value) for name, value in asdict(interval).items()}
+
+
+def difference_json(difference: Difference) -> dict[str, Json]:
+    """value, low, high, p; a number that is not finite becomes null."""
+    return {name: number(getattr(difference, name)) for name in ("value", "low", "high", "p")}
+
+
+def number(value: float) -> float | None:
+    """The value, or None where JSON has no word for it."""
+    return value if isfinite(value) else None
+
+
+def _columns(evaluation: Evaluation) -> tuple[list[str], list[str]]:
+    return [row.text for row in evaluation.rows], [row.references[0] for row in evaluation.rows]
+
+
+def _classes(evaluation: Evaluation) -> tuple[ClassScore, ...]:
+    return classes(*_columns(evaluation))
+
+
+def _class_json(one: ClassScore) -> dict[str, Json]:
+    return {"precision": one.precision, "recall": one.recall, "f1": one.f1}

@@ -1,0 +1,172 @@
+"""What is asked of a model on these examples, and how the answers are judged.
+
+Examples whose answers are labels are a choice: every label is weighed by its probability, so the answer is always a
+label. Everything else is text, generated greedily. Not here: asking, and judging.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from luthier.errors import DataError
+from luthier.metrics import named
+from luthier.metrics.numeric import MARK
+from luthier.metrics.words import words, written_without_spaces
+from luthier.types import Example, Issue
+
+SHORT = 6
+"""Words; text is short where nine of ten references have no more."""
+LOSSES = ("loss", "perplexity")
+"""Measured in every task; smaller is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """How a model is judged."""
+
+    task: Literal["auto", "choice", "text"] = "auto"
+    """`choice` weighs every label by its probability, `text` generates; auto: choice where examples have labels."""
+    metric: str | None = None
+    """What decides: the best checkpoint and the verdict. None takes accuracy for a choice; for text the number after
+    `####` where references have one, exact match where they are short, else chrF."""
+    max_new_tokens: int | None = None
+    """Most tokens an answer may have; None allows half as many again as the longest reference, 16 to 1024."""
+    validation_rows: int | None = 300
+    """Rows an evaluation during training looks at: the same ones every time, of every label; None takes all."""
+    token_budget: int = 8192
+    """Distinct tokens computed at a time: decides memory and speed, and nothing else."""
+    resamples: int = 2000
+    """Resamples behind an interval or a p-value."""
+    seed: int = 0
+    """Of the choice of validation rows and of the resamples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked, and what is measured."""
+
+    kind: Literal["choice", "text"]
+    labels: tuple[str, ...]
+    """Every possible answer of a choice, sorted; empty for text."""
+    metrics: tuple[str, ...]
+    """Names in `luthier.metrics.metrics`, the primary one first; loss and perplexity come without being named."""
+    primary: str
+    """The metric that decides."""
+    max_new_tokens: int
+    """Most tokens of a generated answer."""
+
+
+def infer(
+    examples: Sequence[Example],
+    options: EvaluateOptions = EvaluateOptions(),
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+) -> Task:
+    """The task of the examples of all splits together, so that a label seen only in test can still be chosen.
+
+    Raises DataError where labels cannot be told apart or a choice has none, RecipeError for an unknown metric.
+    """
+    if not examples:
+        raise DataError("there are no examples to infer a task from; check the file and the splits")
+    choice = options.task == "choice" or (options.task == "auto" and all(map(_is_labelled, examples)))
+    labels = _labels(examples) if choice else ()
+    usual = ("accuracy", "macro_f1") if choice else _text_metrics(examples)
+    primary = options.metric or usual[0]
+    if primary not in LOSSES:
+        named(primary)
+    return Task(
+        kind="choice" if choice else "text",
+        labels=labels,
+        metrics=tuple(dict.fromkeys((primary, *usual))) if primary not in LOSSES else usual,
+        primary=primary,
+        max_new_tokens=options.max_new_tokens or _room(examples, tokenizer),
+    )
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a metric counts what is wrong."""
+    return metric in LOSSES
+
+
+def answers(example: Example) -> tuple[str, ...]:
+    """Every right answer to an example's prompt."""
+    return example.references or (example.answer,)
+
+
+def label_issues(train: Iterable[Example], test: Iterable[Example]) -> tuple[Issue, ...]:
+    """What is odd about labels: some that training never sees, some that differ only in case or spacing."""
+    tested = [example for example in test if example.label is not None]
+    known = {example.label for example in train if example.label is not None}
+    unseen = [example for example in tested if example.label not in known]
+    return (*_unseen(unseen, len(tested)), *_alike(sorted({*known, *(example.label or "" for example in tested)})))
+
+
+def _is_labelled(example: Example) -> bool:
+    return example.label is not None and example.label.strip() == example.answer.strip()
+
+
+def _labels(examples: Sequence[Example]) -> tuple[str, ...]:
+    first: dict[str, str] = {}
+    for example in examples:
+        if not _is_labelled(example):
+            raise DataError(
+                f"{example.id}: a choice needs a label as the answer, not {example.label!r}; use task: text"
+            )
+        label = example.label or ""
+        if not label.strip():
+            raise DataError(f"{example.id}: its label is blank; fill it in or leave the row out")
+        if first.setdefault(label.strip(), label) != label:
+            raise DataError(
+                f"{example.id}: labels {first[label.strip()]!r} and {label!r} differ only in the space around them; "
+                "no model can choose between them: strip the column"
+            )
+    return tuple(sorted(first.values()))
+
+
+def _text_metrics(examples: Sequence[Example]) -> tuple[str, ...]:
+    """What suits the references, the deciding one first.
+
+    Long text is decided by chrF: it needs no tokeniser, so it treats all scripts alike, and follows human judgement
+    better than BLEU (Kocmi et al. 2021, "To Ship or Not to Ship").
+    """
+    references = [text for example in examples for text in answers(example)]
+    if all(re.search(rf"{MARK}\s*[-$]*\d", text) for text in references):
+        return ("numeric",)
+    short = sum(len(words(text)) <= SHORT for text in references)
+    if 10 * short >= 9 * len(references):
+        return ("exact", "token_f1", "chrf")
+    unspaced = 2 * sum(map(written_without_spaces, references)) > len(references)
+    return ("chrf", "rougeL", "rouge1", "rouge2", "bleu_char" if unspaced else "bleu")
+
+
+def _room(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens for an answer: half as many again as the longest reference, from 16 to 1024."""
+    longest = max(len(tokenizer.encode(text, add_special_tokens=False)) for one in examples for text in answers(one))
+    return min(1024, max(16, ceil(1.5 * longest)))
+
+
+def _unseen(examples: Sequence[Example], total: int) -> tuple[Issue, ...]:
+    if not examples:
+        return ()
+    names = sorted({example.label or "" for example in examples})
+    why = f"{len(names)} labels of {len(examples)} test rows never occur in training: {', '.join(names[:5])}"
+    ids = tuple(example.id for example in examples)
+    remedy = "add training rows with these labels, or leave the rows out of the test"
+    return (Issue("unseen_label", ids, len(examples) / total, True, why, remedy),)
+
+
+def _alike(labels: Sequence[str]) -> tuple[Issue, ...]:
+    first: dict[str, str] = {}
+    found: list[Issue] = []
+    for label in labels:
+        other = first.setdefault(" ".join(label.casefold().split()), label)
+        if other != label:
+            why = f"labels {other!r} and {label!r} differ only in case or spacing"
+            found.append(Issue("labels_alike", (), 0.5, True, why, "write them the same way if they mean the same"))
+    return tuple(found)

@@ -1,0 +1,122 @@
+"""Base beside tuned on the same rows: better, worse, or not enough rows to tell, with the numbers in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from luthier.errors import ShapeError
+from luthier.evaluate.measure import Evaluation, samples
+from luthier.evaluate.stats import Difference, Interval, clusters, paired, rows_needed, smallest_visible
+from luthier.evaluate.task import lower_is_better
+from luthier.metrics import metrics
+
+Word: TypeAlias = Literal["better", "worse", "not enough rows to tell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether tuning helped, by the metric that decides."""
+
+    word: Word
+    metric: str
+    base: Interval
+    tuned: Interval
+    difference: Difference
+    n: int
+    """Rows compared."""
+    rows_needed: int | None
+    """Rows that would show a difference of this size in 4 of 5 tries; None where it is seen already, or is 0."""
+    sentence: str
+
+
+def compare(base: Evaluation, tuned: Evaluation) -> Verdict:
+    """The verdict on two evaluations of the same rows by the same task.
+
+    Better and worse are said only when the paired 95 % interval excludes 0 and the paired test agrees (p < 0.05).
+    Raises ShapeError if the rows or tasks differ.
+    """
+    name, n = tuned.task.primary, len(tuned.rows)
+    difference = differences(base, tuned, only=name)[name]
+    needed = None if difference.seen else rows_needed(difference, n)
+    word = _word(difference, name)
+    sentence = _sentence(word, base, tuned, difference, needed)
+    return Verdict(word, name, base.primary, tuned.primary, difference, n, needed, sentence)
+
+
+def differences(base: Evaluation, tuned: Evaluation, *, only: str | None = None) -> dict[str, Difference]:
+    """Tuned minus base of every metric, or of `only` one.
+
+    Raises ShapeError if the rows or tasks differ.
+    """
+    _check(base, tuned)
+    before, after = samples(base.rows, base.task), samples(tuned.rows, tuned.task)
+    return {
+        name: paired(before[name], after[name], resamples=tuned.resamples, rng=np.random.default_rng(tuned.seed))
+        for name in before
+        if only in (None, name)
+    }
+
+
+def _check(base: Evaluation, tuned: Evaluation) -> None:
+    if base.task != tuned.task:
+        raise ShapeError(f"base was asked {base.task}, tuned {tuned.task}; evaluate both with one task")
+    for one, other in zip(base.rows, tuned.rows, strict=False):
+        if (one.id, one.references) != (other.id, other.references):
+            raise ShapeError(f"base has row {one.id} where tuned has {other.id}; evaluate both on the same rows")
+    if len(base.rows) != len(tuned.rows):
+        raise ShapeError(f"base has {len(base.rows)} rows, tuned {len(tuned.rows)}; evaluate both on the same rows")
+
+
+def _word(difference: Difference, metric: str) -> Word:
+    if not difference.seen:
+        return "not enough rows to tell"
+    return "better" if (difference.value > 0) != lower_is_better(metric) else "worse"
+
+
+def _sentence(word: Word, base: Evaluation, tuned: Evaluation, found: Difference, needed: int | None) -> str:
+    name, n = tuned.task.primary, len(tuned.rows)
+    before, after = amount(base.primary.value, name), amount(tuned.primary.value, name)
+    facts = f"{name} {before} before tuning and {after} after it, on {_rows(tuned)}"
+    size = (
+        f"difference {change(found.value, name)}, 95 % interval {change(found.low, name)} to "
+        f"{change(found.high, name)}, {_p(found.p)}"
+    )
+    if word != "not enough rows to tell":
+        return f"The tuned model is {word}: {facts} ({size})."
+    visible = change(smallest_visible(found, n, n), name).lstrip("+")
+    return f"Not enough rows to tell: {facts} ({size}). {_advice(needed, n, visible)}"
+
+
+def _advice(needed: int | None, n: int, visible: str) -> str:
+    if needed is None:
+        return f"The two came out equal; {n:,} rows show differences from about {visible} on."
+    return (
+        f"A difference of this size would take about {needed:,} rows; {n:,} show differences from about {visible} on."
+    )
+
+
+def _rows(tuned: Evaluation) -> str:
+    index = clusters([row.group for row in tuned.rows])
+    grouped = "" if index is None else f" in {int(index.max()) + 1:,} groups"
+    return f"{len(tuned.rows):,} {'row' if len(tuned.rows) == 1 else 'rows'}{grouped}"
+
+
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def amount(value: float, metric: str) -> str:
+    """A metric's value for people: a percentage for one that ends at 1, else a plain number."""
+    return f"{value:.1%}".replace("%", " %") if _is_share(metric) else f"{value:.3g}"
+
+
+def change(value: float, metric: str) -> str:
+    """A difference for people, with its sign: in percentage points for a metric that ends at 1."""
+    return f"{100 * value:+.1f} points" if _is_share(metric) else f"{value:+.3g}"
+
+
+def _is_share(metric: str) -> bool:
+    return not lower_is_better(metric) and (metric not in metrics or metrics[metric].top == 1)

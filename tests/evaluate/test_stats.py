@@ -1,0 +1,194 @@
+"""Intervals and tests: equality with scipy and textbook values, coverage by simulation, and why clusters matter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats as scipy_stats
+
+from luthier.errors import ShapeError
+from luthier.evaluate.stats import (
+    Difference,
+    Sample,
+    clusters,
+    interval,
+    mcnemar,
+    paired,
+    resample,
+    rows_needed,
+    smallest_visible,
+    swapped,
+    wilson,
+)
+from luthier.metrics import metrics
+from luthier.metrics.metric import Mean, ratio
+
+
+def mean(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    return ratio(totals[:, 0], totals[:, 1])
+
+
+def sample(values: NDArray[np.float64], together: NDArray[np.int64] | None = None) -> Sample:
+    return Sample(np.column_stack((values, np.ones(len(values)))), mean, together)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_wilson_gives_the_textbook_interval() -> None:
+    # (p + z2/2n +- z sqrt(p(1-p)/n + z2/4n2)) / (1 + z2/n), n = 10, p = 0.5, z = 1.959964
+    found = wilson(5, 10)
+    assert [found.value, found.low, found.high] == pytest.approx([0.5, 0.23659, 0.76341], abs=1e-5)
+    assert wilson(0, 20).low == 0 < wilson(0, 20).high
+
+
+def test_wilson_covers_the_truth_about_95_times_in_100() -> None:
+    for truth in (0.1, 0.3, 0.5):
+        counts = np.arange(41)
+        covers = np.array([wilson(int(k), 40).low <= truth <= wilson(int(k), 40).high for k in counts])
+        assert 0.93 < scipy_stats.binom.pmf(counts, 40, truth) @ covers < 0.98
+
+
+def test_bootstrap_covers_the_truth_about_95_times_in_100() -> None:
+    source, covered = rng(1), 0
+    for _ in range(300):
+        found = interval(sample(source.exponential(size=60)), resamples=300, rng=source)
+        covered += found.low <= 1 <= found.high
+    assert 0.89 < covered / 300 < 0.98
+
+
+def test_bootstrap_agrees_with_scipy() -> None:
+    values = rng(2).gamma(2, size=80)
+    ours = interval(sample(values), resamples=20000, rng=rng())
+    theirs = scipy_stats.bootstrap((values,), np.mean, n_resamples=20000, method="percentile", rng=rng(9))
+    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.01)
+    assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.01)
+
+
+def test_resampling_in_parts_keeps_the_count_of_rows() -> None:
+    totals = resample(np.ones((3000, 1)), 1500, rng())
+    assert (totals == 3000).all()
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (1, 9), (15, 5), (6, 0), (5, 0)])
+def test_mcnemar_is_the_exact_sign_test_of_the_rows_that_differ(gained: int, lost: int) -> None:
+    base = np.array([0.0] * gained + [1.0] * lost + [1.0, 0.0] * 5)
+    tuned = np.array([1.0] * gained + [0.0] * lost + [1.0, 0.0] * 5)
+    tail = sum(scipy_stats.binom.pmf(k, gained + lost, 0.5) for k in range(min(gained, lost) + 1))
+    assert mcnemar(base, tuned) == pytest.approx(min(1.0, 2 * tail))
+    swap = swapped(sample(base).statistics, sample(tuned).statistics, mean, 40000, rng())
+    assert swap == pytest.approx(mcnemar(base, tuned), abs=0.02)
+
+
+def test_swapping_all_ways_equals_the_exact_permutation_test() -> None:
+    base, tuned = rng(3).normal(size=(2, 9))
+    ours = swapped(sample(base).statistics, sample(tuned).statistics, mean, 512, rng())
+    theirs = scipy_stats.permutation_test(
+        (tuned, base), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf
+    )
+    assert ours == pytest.approx(theirs.pvalue, abs=1e-12)
+
+
+def rejections(grouped: bool) -> tuple[float, float]:
+    """Share of 200 true nulls, 50 users of 10 rows each, called different by the interval, and by the swap test."""
+    source, by_interval, by_test = rng(4), 0, 0
+    together = np.repeat(np.arange(50), 10) if grouped else None
+    for _ in range(200):
+        tuned = source.normal(size=50).repeat(10) + source.normal(size=500)
+        found = paired(sample(np.zeros(500), together), sample(tuned, together), resamples=200, rng=source)
+        by_interval += found.low > 0 or found.high < 0
+        by_test += found.p < 0.05
+    return by_interval / 200, by_test / 200
+
+
+def test_rows_of_one_user_are_drawn_together() -> None:
+    by_interval, by_test = rejections(grouped=True)
+    assert by_interval < 0.11
+    assert by_test < 0.11
+
+
+def test_control_rows_of_one_user_taken_for_independent_reject_true_nulls() -> None:
+    by_interval, by_test = rejections(grouped=False)
+    assert by_interval > 0.3
+    assert by_test > 0.3
+
+
+def test_groups_become_indexes_and_rows_without_one_stand_alone() -> None:
+    index = clusters(["u", None, "u", None])
+    assert index is not None
+    assert index.tolist() == [0, 1, 0, 2]
+    assert clusters(["a", None, "b"]) is None
+
+
+def test_groups_of_one_row_change_nothing() -> None:
+    before, after = rng(5).normal(size=(2, 40))
+    alone = paired(sample(before), sample(after), resamples=200, rng=rng())
+    assert alone == paired(sample(before, np.arange(40)), sample(after, np.arange(40)), resamples=200, rng=rng())
+
+
+def test_a_difference_does_not_depend_on_what_both_have_in_common() -> None:
+    before, after = rng(6).normal(size=(2, 60))
+    one = paired(sample(before), sample(after), resamples=300, rng=rng())
+    other = paired(sample(before + 5), sample(after + 5), resamples=300, rng=rng())
+    assert (one.low, one.high, one.p) == pytest.approx((other.low, other.high, other.p))
+
+
+def test_exchanging_the_two_turns_the_difference_round() -> None:
+    before, after = rng(7).normal(size=(2, 60))
+    one = paired(sample(before), sample(after), resamples=300, rng=rng())
+    other = paired(sample(after), sample(before), resamples=300, rng=rng())
+    assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low))
+
+
+def test_five_rows_all_gained_are_no_difference_yet_and_six_are() -> None:
+    for n, seen in ((5, False), (6, True)):
+        found = paired(sample(np.zeros(n)), sample(np.ones(n)), resamples=200, rng=rng())
+        assert found.seen is seen
+        assert rows_needed(found, n) == 6
+
+
+def test_all_rows_right_still_leaves_doubt() -> None:
+    assert interval(sample(np.ones(20)), resamples=50, rng=rng()).low == pytest.approx(wilson(20, 20).low)
+    grouped = interval(sample(np.ones(20), np.repeat(np.arange(4), 5)), resamples=50, rng=rng())
+    assert grouped.low == pytest.approx(wilson(4, 4).low)
+
+
+def test_the_rows_asked_for_show_the_difference_in_four_of_five_tries() -> None:
+    source = rng(8)
+    change = source.normal(0.3, 1, size=100000)
+    pilot = paired(sample(np.zeros(400)), sample(change[:400]), resamples=1000, rng=source)
+    exact = replace(pilot, value=0.3, spread=1 / np.sqrt(400))
+    needed = rows_needed(exact, 400)
+    assert needed == pytest.approx((2.8016 / 0.3) ** 2, abs=1)
+    assert smallest_visible(exact, 400, needed or 0) == pytest.approx(0.3, rel=0.01)
+    rows = source.choice(change, size=(500, needed or 0))
+    seen = np.abs(rows.mean(axis=1)) > 1.96 * rows.std(axis=1, ddof=1) / np.sqrt(needed or 0)
+    assert 0.74 < seen.mean() < 0.87
+
+
+def test_no_difference_needs_no_number_of_rows() -> None:
+    assert rows_needed(Difference(0, -1, 1, 1.0, 0.5, 3), 10) is None
+
+
+def test_bleu_is_resampled_as_a_corpus_not_as_a_mean_of_rows() -> None:
+    texts = [f"the {word} dog bit the {word} man today" for word in ("old", "big", "sad", "red", "shy", "odd", "new")]
+    references = [(text.replace("today", "yesterday"),) for text in texts]
+    metric = metrics["bleu"]
+    found = interval(Sample(metric.statistics(texts, references), metric.score), resamples=200, rng=rng())
+    assert found.low <= found.value <= found.high
+    assert found.value > 0
+
+
+def test_other_rows_cannot_be_paired() -> None:
+    with pytest.raises(ShapeError, match="rows must agree"):
+        paired(sample(np.zeros(3)), sample(np.zeros(4)), resamples=10, rng=rng())
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    metric = Mean(lambda text, right: len(text) / 10)
+    one = Sample(metric.statistics(["a", "bb", "ccc"], [("",)] * 3), metric.score)
+    assert interval(one, resamples=100, rng=rng()) == interval(one, resamples=100, rng=rng())
