@@ -22,13 +22,11 @@ from luthier.methods.method import replace
 
 Build = Callable[[], PreTrainedModel]
 
-CLOSE = {"rtol": 1e-5, "atol": 1e-6}
-
 
 def test_attached_it_computes_what_peft_computes(make: Build) -> None:
     ours, theirs = trained(make), as_peft(make)
     copy(ours, theirs)
-    torch.testing.assert_close(logits(ours), logits(theirs), **CLOSE)
+    agree(logits(ours), logits(theirs))
 
 
 def test_its_gradients_are_those_of_peft(make: Build) -> None:
@@ -39,8 +37,8 @@ def test_its_gradients_are_those_of_peft(make: Build) -> None:
     modules = dict(theirs.named_modules())
     for path, module in adapters(ours).items():
         twin = modules[f"base_model.model.{path}"]
-        torch.testing.assert_close(module.lora_a.grad, twin.lora_A["default"].weight.grad, **CLOSE)
-        torch.testing.assert_close(module.lora_b.grad, twin.lora_B["default"].weight.grad, **CLOSE)
+        agree(module.lora_a.grad, twin.lora_A["default"].weight.grad)
+        agree(module.lora_b.grad, twin.lora_B["default"].weight.grad)
 
 
 @pytest.mark.parametrize("dropped", [False, True])
@@ -59,7 +57,7 @@ def test_peft_opens_what_it_saved(make: Build, tmp_path: Path) -> None:
     ours = trained(make)
     save(ours, LoRA(rank=3, alpha=6), tmp_path)
     theirs = peft.PeftModel.from_pretrained(make(), str(tmp_path))
-    torch.testing.assert_close(logits(ours), logits(theirs), **CLOSE)
+    agree(logits(ours), logits(theirs))
 
 
 def test_peft_loads_every_tensor_it_saved(make: Build, tmp_path: Path) -> None:
@@ -76,7 +74,7 @@ def test_it_opens_what_peft_saved(make: Build, tmp_path: Path, rslora: bool) -> 
     theirs.save_pretrained(str(tmp_path))
     network = make()
     restore(network, tmp_path)
-    torch.testing.assert_close(logits(network), logits(theirs), **CLOSE)
+    agree(logits(network), logits(theirs))
 
 
 def test_ranks_and_alphas_by_pattern_are_honoured_both_ways(
@@ -91,21 +89,21 @@ def test_ranks_and_alphas_by_pattern_are_honoured_both_ways(
 
     base = theirs.unload()
     restore(base, tmp_path / "theirs")
-    torch.testing.assert_close(logits(base), expected, **CLOSE)
+    agree(logits(base), expected)
 
     save(base, LoRA(), tmp_path / "ours")
     restored = {path: (m.rank, m.alpha) for path, m in adapters(base).items()}
     assert set(restored.values()) == {(3, 6.0), (5, 6.0), (3, 9.0)}
     for path, module in adapters(base).items():
         replace(base, path, module.base)
-    torch.testing.assert_close(logits(peft.PeftModel.from_pretrained(base, str(tmp_path / "ours"))), expected, **CLOSE)
+    agree(logits(peft.PeftModel.from_pretrained(base, str(tmp_path / "ours"))), expected)
 
 
 def test_its_dropout_reaches_the_adapter_only_as_with_peft(llama: PreTrainedModel) -> None:
     LoRA(rank=3, alpha=6, dropout=0.4).attach(llama, dtype=torch.float32, seed=1)
     module = next(iter(adapters(llama).values()))
     shake(llama)
-    x = torch.randn(5, 16, requires_grad=True)
+    x = torch.randn(5, 16, generator=torch.Generator().manual_seed(8), requires_grad=True)
     torch.manual_seed(9)
     y = module.train()(x)
     y.sum().backward()
@@ -114,8 +112,8 @@ def test_its_dropout_reaches_the_adapter_only_as_with_peft(llama: PreTrainedMode
     a, b = module.lora_a.detach(), module.lora_b.detach()
     expected = module.base(z) + module.scale * (torch.nn.functional.dropout(z, 0.4) @ a.T) @ b.T
     expected.sum().backward()
-    torch.testing.assert_close(y, expected, **CLOSE)
-    torch.testing.assert_close(x.grad, z.grad, **CLOSE)
+    agree(y, expected)
+    agree(x.grad, z.grad)
     assert not torch.equal(module.train()(x), module.eval()(x))
 
 
@@ -168,6 +166,11 @@ def test_an_adapter_that_does_not_fit_is_refused_and_changes_nothing(
     assert all(torch.equal(value, before[name]) for name, value in llama.state_dict().items())
 
 
+def agree(one: Tensor, other: Tensor) -> None:
+    """Float32 rounding apart, relative to the largest value: one matrix product may be summed in another order."""
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-6 * max(1.0, float(other.detach().abs().max())))
+
+
 def trained(make: Build) -> PreTrainedModel:
     """A network with an adapter on every linear layer, moved from its start."""
     network = make()
@@ -179,7 +182,9 @@ def trained(make: Build) -> PreTrainedModel:
 def as_peft(make: Build, *, rslora: bool = False) -> PreTrainedModel:
     """PEFT's own adapter of the same size on the same layers."""
     config = peft.LoraConfig(r=3, lora_alpha=6, target_modules="all-linear", use_rslora=rslora, task_type="CAUSAL_LM")
-    wrapped: PreTrainedModel = peft.get_peft_model(make(), config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        wrapped: PreTrainedModel = peft.get_peft_model(make(), config)
     return wrapped
 
 

@@ -1,0 +1,204 @@
+"""Opens a model: its network, its tokenizer, and what generation stops on.
+
+Never runs a checkpoint's code (transformers asks on the terminal unless it is told no), never unpickles, and asks the
+network only for a hub id. How attention is computed is not decided here: it opens with a plain implementation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jinja2 import TemplateError
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from luthier.data.template import ensure_template
+from luthier.errors import ModelError
+from luthier.model.find import Place, find
+from luthier.model.gguf import converted
+
+UNBOUNDED = 2**31
+"""A context length that stands for "none stated"."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which model, and how it computes."""
+
+    name: str = "smollm2-135m"
+    """An alias, a folder in the Hugging Face layout, a GGUF file, or a hub id (`owner/model`)."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; a commit makes a run repeatable."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of the computing; auto is bfloat16 where the machine is fast at it, else float32."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it computes; auto is the GPU if there is one."""
+    max_length: int | None = None
+    """Longest prompt with completion; None is what the model's own context holds."""
+    shared: Literal["auto"] | bool = "auto"
+    """Whether a beginning that several rows share is computed once; auto is yes where the model allows it."""
+
+
+@dataclass(slots=True, eq=False)
+class Model:
+    """A network with what belongs to it; the only thing the engine needs to know of a checkpoint."""
+
+    network: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    """As it was asked for."""
+    device: torch.device
+    dtype: torch.dtype
+    """What matrix products compute in; the network's parameters may be float32 masters of it."""
+    stop: frozenset[int]
+    """Tokens that generation stops on; none of them is part of an answer."""
+    max_length: int
+    """Longest prompt with completion."""
+    shared: bool = False
+    """Whether shared beginnings are computed once."""
+    reason: str = "not examined"
+    """Why it is not shared; empty where it is."""
+
+
+def load(options: ModelOptions, *, masters: bool = False) -> Model:
+    """Opens the model that the options name.
+
+    masters: keep parameters in float32 even where bfloat16 computes; a float32 checkpoint that is trained in full
+    would lose its low bits otherwise.
+    Raises ModelError with the remedy if there is no such model, device or safe format.
+    """
+    place = find(options.name)
+    folder = converted(place.path) if place.path is not None and place.is_gguf else place.path
+    _refuse_unsafe(folder)
+    device = choose_device(options.device)
+    dtype = choose_dtype(options.dtype, device)
+    tokenizer = _open_tokenizer(Place(folder, place.hub), options)
+    ensure_template(tokenizer)
+    network = _open_network(Place(folder, place.hub), options, torch.float32 if masters else dtype)
+    network.to(device)  # type: ignore[arg-type]  # transformers wraps Module.to and loses its overloads
+    network.eval()
+    stop = stop_tokens(network, tokenizer)
+    length = options.max_length or _context(network)
+    return Model(network, tokenizer, options.name, device, dtype, stop, max_length=length)
+
+
+def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """The device asked for; raises ModelError for a GPU that torch does not see."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ModelError("device: cuda was asked for, but torch sees no GPU; use device=cpu or a CUDA build of torch")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_dtype(wanted: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
+    """The number format asked for; auto is bfloat16 only where the machine multiplies it natively."""
+    if wanted != "auto":
+        return torch.float32 if wanted == "float32" else torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    able = torch.cpu.get_capabilities()
+    return torch.bfloat16 if able.get("amx_bf16") or able.get("avx512_bf16") else torch.float32
+
+
+def stop_tokens(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every token that ends an answer: end of text, the generation settings', and the chat template's end of turn.
+
+    Raises ModelError if there is none, since generation would never stop.
+    """
+    settings = network.generation_config.eos_token_id if network.generation_config else None
+    stop = {*_ids(tokenizer.eos_token_id), *_ids(settings), *_ids(network.config.eos_token_id)}
+    stop |= _end_of_turn(tokenizer)
+    if not stop:
+        raise ModelError("the model names no token that ends an answer; set `eos_token` in tokenizer_config.json")
+    return frozenset(stop)
+
+
+def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The first special token after an assistant's words, as the chat template writes them."""
+    words = "luthier answer"
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": words}]
+    try:
+        rendered = str(tokenizer.apply_chat_template(turns, tokenize=False))
+    except TemplateError as error:
+        raise ModelError(f"the chat template cannot render a question and its answer: {error}") from error
+    _, found, after = rendered.rpartition(words)
+    if not found:
+        raise ModelError("the chat template leaves out what the assistant says; the tokenizer needs another template")
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return set([token for token in tokenizer.encode(after, add_special_tokens=False) if token in special][:1])
+
+
+def _ids(value: int | Iterable[int] | None) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+def _context(network: PreTrainedModel) -> int:
+    return int(getattr(network.config.get_text_config(), "max_position_embeddings", None) or UNBOUNDED)
+
+
+def _refuse_unsafe(folder: Path | None) -> None:
+    """Says before anything opens why a local folder cannot be used."""
+    if folder is None or (any(folder.glob("*.safetensors")) and (folder / "config.json").is_file()):
+        return
+    if (folder / "adapter_config.json").is_file():
+        base = json.loads((folder / "adapter_config.json").read_text()).get("base_model_name_or_path")
+        raise ModelError(f"{folder}: an adapter, not a model; name its base ({base}) and load the adapter onto it")
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder}: no config.json, so no model in the Hugging Face layout")
+    raise ModelError(
+        f"{folder}: no *.safetensors; weights in pickle files (.bin, .pt) can run code when opened and are not read. "
+        "Convert them once where you trust them: AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)"
+    )
+
+
+def _open_tokenizer(place: Place, options: ModelOptions) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            _where(place),
+            revision=options.revision or "main",
+            local_files_only=place.hub is None,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{options.name}: its tokenizer does not open: {error}") from error
+    return tokenizer
+
+
+def _open_network(place: Place, options: ModelOptions, dtype: torch.dtype) -> PreTrainedModel:
+    try:
+        with _no_progress_bar():
+            network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+                _where(place),
+                revision=options.revision or "main",
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=place.hub is None,
+                trust_remote_code=False,
+                attn_implementation="sdpa",
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{options.name}: its network does not open: {error}") from error
+    return network
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _where(place: Place) -> str:
+    return place.hub or str(place.path)
