@@ -38,7 +38,7 @@ def test_the_lines_hold_the_fields_of_the_contract(tmp_path: Path) -> None:
     promised = ["kind", "step", "epoch", "loss", "lr", "grad_norm", "distinct", "logical", "seconds", "refused"]
     assert set(promised) <= set(step)
     assert (step["kind"], step["logical"], step["logged"]) == ("step", 250, {"nll": 1.5})
-    assert set(["kind", "step", "epoch", "split", "n", "metrics", "seconds"]) <= set(evaluation)
+    assert {"kind", "step", "epoch", "split", "n", "metrics", "seconds"} <= set(evaluation)
     assert evaluation["metrics"] == {"accuracy": 0.75}
 
 

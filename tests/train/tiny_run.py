@@ -1,11 +1,13 @@
 """A real run, made small: a random two-layer Llama with dropout, trained in full on random rows in about a second.
 
 Run as a program it is a server that forks one run a line read, so that a test can kill real processes without
-waiting for imports: `{"folder": ..., "resume": ...}` in; the process id, and later its exit status, out.
+waiting for imports: `{"folder": ..., "resume": ...}` in, its process id out; a second line in, its exit status out
+once it has ended. Until then the id stays taken, so that killing it late hits nobody else.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -95,24 +97,26 @@ def hooks(model: Model, *, step: Callable[[StepRecord], None] | None = None, say
     return Hooks(save, restore, evaluate, rows=8, step=step, say=say)
 
 
-def run(folder: Path, *, resume: bool = False, options: TrainOptions = OPTIONS) -> TrainResult:
-    """One whole run from the model up."""
+def run(folder: Path, *, resume: bool = False, options: TrainOptions = OPTIONS, pause_s: float = 0.0) -> TrainResult:
+    """One whole run from the model up, with a pause after each step."""
     model = tiny_model()
-    calls = hooks(model, step=lambda record: time.sleep(0.004), say=lambda sentence: None)
+    calls = hooks(model, step=lambda record: time.sleep(pause_s), say=lambda sentence: None)
     return fit(model, rows(22), SFT(), options, folder=folder, hooks=calls, resume=resume)
 
 
 def serve() -> None:
     """Forks a run for each line read; this process itself never computes, so its forks start clean."""
+    importlib.import_module("torch._dynamo")  # the first optimizer step imports it, which takes seconds
     for line in sys.stdin:
         wanted = json.loads(line)
         child = os.fork()
         if child == 0:
             with ExitStack() as stack:
                 stack.callback(os._exit, 1)
-                run(Path(wanted["folder"]), resume=wanted["resume"])
+                run(Path(wanted["folder"]), resume=wanted["resume"], pause_s=0.004)
                 os._exit(0)
         print(child, flush=True)
+        sys.stdin.readline()
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
