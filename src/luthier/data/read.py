@@ -1,0 +1,233 @@
+"""A file to examples, with every row of it accounted for: an example, or a row left out and why."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from luthier.data import Shape, recognised, shapes
+from luthier.data.files import Fault, Record, readers, records
+from luthier.data.hub import fingerprint, hub_name, hub_records
+from luthier.data.label import label_set, labelled, with_label
+from luthier.data.row import Row
+from luthier.data.text import closest
+from luthier.errors import DataError
+from luthier.types import Example, Message
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How the rows of a file become examples."""
+
+    format: str = "auto"
+    """Shape of a record: auto, prompt, messages, sharegpt, alpaca, label, pair, or `module:function` for your own."""
+    input: str | None = None
+    """Column that holds the input."""
+    output: str | None = None
+    """Column that holds the wanted answer."""
+    group: str | None = None
+    """Column that says which rows belong together (user, thread, document); they never straddle a split."""
+    system: str | None = None
+    """System message put before every prompt that has none."""
+    instruction: str | None = None
+    """Text put before the input, with a blank line between; `{labels}` in it becomes the sorted labels, one a line."""
+    encoding: str | None = None
+    """Encoding of the file; by default its byte-order mark, else UTF-8."""
+    skip_bad_rows: bool = False
+    """Leave rows out that cannot be used, by name and reason, rather than stop at the first."""
+    limit: int | None = None
+    """Read this many rows and look at no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that became no example."""
+
+    id: str
+    reason: str
+    """What is wrong with it and what would mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What identifies the file that was read."""
+
+    path: str
+    sha256: str
+    """Of its bytes as they lie on the disk; of its rows as JSON lines for a dataset on the hub."""
+    rows: int
+    """Rows read: examples and rows left out."""
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything a file gave."""
+
+    examples: tuple[Example, ...]
+    left_out: tuple[LeftOut, ...]
+    file: FileFacts
+    labels: tuple[str, ...] | None
+    """The sorted labels, where the answers are labels."""
+
+
+def read(
+    path: str, options: ReadOptions | None = None, *, labels: Sequence[str] | None = None, name: str | None = None
+) -> Reading:
+    """Every row of a file, or of a hub dataset, as an example or as a row left out.
+
+    `labels` are those of the training file, for reading its validation and test files: they decide that answers are
+    labels, and stand in the instruction. `name` is what ids begin with, by default the file's name. Raises DataError.
+    """
+    options = options or ReadOptions()
+    rows, facts = _rows(path, options)
+    source = name or Path(facts.path).name
+    examples, left_out = _examples(rows, source, options)
+    if not examples:
+        first = f"; the first: {left_out[0].id}: {left_out[0].reason}" if left_out else ""
+        raise DataError(f"{source}: no row of {len(rows)} can be used{first or '; it has only a header or nothing'}")
+    if labels is not None:
+        examples = [with_label(example) for example in examples]
+    elif options.output:
+        examples = list(labelled(examples, options.output))
+    found = label_set(examples)
+    shown = tuple(labels) if labels is not None else found
+    dressed = tuple(replace(example, prompt=dress(example.prompt, options, shown)) for example in examples)
+    return Reading(dressed, tuple(left_out), facts, found)
+
+
+def dress(prompt: Iterable[Message], options: ReadOptions, labels: Sequence[str] | None) -> tuple[Message, ...]:
+    """A prompt with the options' system message and instruction: as in training, so in serving."""
+    turns = list(prompt)
+    if options.instruction is not None:
+        text = _instruction(options.instruction, labels)
+        first = next((place for place, turn in enumerate(turns) if turn.role == "user"), None)
+        if first is None:
+            turns.append(Message("user", text))
+        else:
+            turns[first] = replace(turns[first], content=f"{text}\n\n{turns[first].content}")
+    if options.system is not None and all(turn.role != "system" for turn in turns):
+        turns.insert(0, Message("system", options.system))
+    return tuple(turns)
+
+
+def ask(text: str, options: ReadOptions, *, labels: Sequence[str] | None = None) -> tuple[Message, ...]:
+    """The prompt for one new input."""
+    return dress((Message("user", text),), options, labels)
+
+
+def distinct_names(paths: Sequence[str]) -> tuple[str, ...]:
+    """For each path the shortest ending that tells it from the others: what ids of several files begin with."""
+    parts = [Path(path).resolve().parts for path in paths]
+    return tuple(_shortest(own, [other for other in parts if other != own]) for own in parts)
+
+
+def _shortest(own: tuple[str, ...], others: list[tuple[str, ...]]) -> str:
+    length = next(n for n in range(1, len(own) + 1) if all(other[-n:] != own[-n:] for other in others))
+    return "/".join(own[-length:])
+
+
+def _instruction(text: str, labels: Sequence[str] | None) -> str:
+    if "{labels}" not in text:
+        return text
+    if not labels:
+        remedy = "read with format='label', or write the instruction without it"
+        raise DataError(f"instruction: holds '{{labels}}', but the answers are not labels; {remedy}")
+    return text.replace("{labels}", "\n".join(labels))
+
+
+def _rows(path: str, options: ReadOptions) -> tuple[list[Record | Fault], FileFacts]:
+    hub = hub_name(path)
+    if hub is not None:
+        table = hub_records(*hub)[: options.limit]
+        sha256, size = fingerprint(table)
+        return list(table), FileFacts(path.removeprefix("hub:"), sha256, len(table), size)
+    file = _found(path)
+    with closing(records(file, encoding=options.encoding)) as stream:
+        rows = list(islice(stream, options.limit))
+    with file.open("rb") as raw:
+        sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
+    return rows, FileFacts(path, sha256, len(rows), file.stat().st_size)
+
+
+def _found(path: str) -> Path:
+    """The file of a path. Raises DataError where there is none, it is a folder, or it has no bytes."""
+    file = Path(path).expanduser()
+    if file.is_dir():
+        held = [entry.name for entry in sorted(file.iterdir()) if entry.suffix in readers or entry.suffix == ".gz"]
+        raise DataError(f"{path}: is a folder; name one file in it" + (f": {', '.join(held[:5])}" if held else ""))
+    if not file.is_file():
+        near = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []
+        hint = closest(file.name, near) or (f"; {file.parent} is no folder either" if not file.parent.is_dir() else "")
+        raise DataError(f"{path}: there is no such file{hint or '; check the path'}")
+    if file.stat().st_size == 0:
+        raise DataError(f"{path}: is empty (0 bytes); give it a row for each example")
+    return file
+
+
+def _examples(rows: Sequence[Record | Fault], source: str, options: ReadOptions) -> tuple[list[Example], list[LeftOut]]:
+    shape = _shape(rows, source, options)
+    examples: list[Example] = []
+    left_out: list[LeftOut] = []
+    for row in rows:
+        place = f"{source}:{row.line}"
+        try:
+            examples.append(_example(row, place, source, shape, options))
+        except DataError as error:
+            if not options.skip_bad_rows:
+                remedy = "or pass skip_bad_rows to leave such rows out"
+                raise DataError(f"{place}: {error}; {remedy}") from error
+            left_out.append(LeftOut(place, str(error)))
+    return examples, left_out
+
+
+def _example(row: Record | Fault, place: str, source: str, shape: Shape, options: ReadOptions) -> Example:
+    if isinstance(row, Fault):
+        raise DataError(row.reason)
+    record = Row(place, source, row.values, options.input, options.output)
+    example = shape(record)
+    return replace(example, group=record.text(options.group)) if options.group else example
+
+
+def _shape(rows: Sequence[Record | Fault], source: str, options: ReadOptions) -> Shape:
+    columns = {column: None for row in rows if isinstance(row, Record) for column in row.values}
+    _check_named(list(columns), source, options)
+    if options.format != "auto":
+        return _shape_named(options.format)
+    if options.input and options.output:
+        return shapes["prompt"]
+    found = next((name for name, needed in recognised.items() if needed <= columns.keys()), None)
+    if found is None and columns:
+        seen = ", ".join(columns)
+        remedy = "pass --input COLUMN --output COLUMN to say which is asked and which is the answer"
+        raise DataError(f"{source}: no known shape of record in the columns {seen}; {remedy}")
+    return shapes[found or "prompt"]
+
+
+def _check_named(columns: list[str], source: str, options: ReadOptions) -> None:
+    for option, column in (("input", options.input), ("output", options.output), ("group", options.group)):
+        if column is not None and columns and column not in columns:
+            hint = closest(column, columns) or f"; the columns are {', '.join(columns)}"
+            raise DataError(f"{source}: {option}: there is no column {column!r}{hint}")
+    if options.format == "auto" and bool(options.input) != bool(options.output):
+        given, missing = ("input", "output") if options.input else ("output", "input")
+        raise DataError(f"{source}: --{given} is named without --{missing}; name both")
+
+
+def _shape_named(name: str) -> Shape:
+    if name in shapes:
+        return shapes[name]
+    module, colon, function = name.partition(":")
+    if not colon:
+        hint = closest(name, list(shapes)) or f"; use auto, {', '.join(shapes)} or module:function"
+        raise DataError(f"format: {name!r} is not a shape{hint}")
+    try:
+        shape: Shape = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise DataError(f"format: {name!r} cannot be imported ({error}); check the module and the function") from error
+    return shape

@@ -1,0 +1,109 @@
+"""Text out of bytes: opening, decoding and lines of bounded length. Knows nothing of records."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import BinaryIO, Final, TextIO
+
+from charset_normalizer import from_bytes
+
+from luthier.errors import DataError
+
+LINE_CAP: Final = 16 * 2**20
+"""Longest line read, in characters; a longer one is never held whole."""
+
+_MARKS: Final = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"))
+_MARKS_16: Final = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_UNREADABLE = re.compile("[\0\ud800-\udfff]")
+_GUESSED_FROM: Final = 2**20
+
+
+def open_bytes(path: Path) -> BinaryIO | gzip.GzipFile:
+    """The file's bytes, decompressed where its name ends in `.gz`."""
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+@contextmanager
+def open_text(path: Path, *, encoding: str | None) -> Iterator[TextIO]:
+    """The file as text, line ends untouched; a byte-order mark is obeyed and removed.
+
+    Bytes that are no text in an 8-bit encoding or UTF-8 arrive as lone surrogates, so that only their row is
+    refused (see `blemish`). Raises DataError where the bytes cannot be decompressed or decoded at all.
+    """
+    chosen = _encoding(path, encoding)
+    try:
+        with (
+            open_bytes(path) as raw,
+            io.TextIOWrapper(raw, encoding=chosen, errors="surrogateescape", newline="") as text,
+        ):
+            yield text
+    except UnicodeDecodeError as error:
+        remedy = "pass the encoding it was written in, or none to let it be recognised"
+        raise DataError(f"{path.name}: cannot be read as {chosen} ({error.reason}); {remedy}") from error
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        remedy = "compress it again, or drop the .gz from its name if it is not compressed"
+        raise DataError(f"{path.name}: is not a whole gzip file ({error}); {remedy}") from error
+
+
+def lines(stream: TextIO, name: str, *, cap: int = LINE_CAP) -> Iterator[str]:
+    """The stream's lines with their ends. Raises DataError at a line longer than `cap` characters."""
+    number = 0
+    while line := stream.readline(cap + 1):
+        number += 1
+        if len(line) > cap:
+            remedy = "is a line break or a closing quote missing?"
+            raise DataError(f"{name}:{number}: the line is longer than {cap:,} characters; {remedy}")
+        yield line
+
+
+def blemish(text: str, path: Path | None = None) -> str | None:
+    """Why the text cannot be tokenised, or None: a NUL, a byte of another encoding, half a character."""
+    found = _UNREADABLE.search(text)
+    if found is None:
+        return None
+    if found.group() == "\0":
+        return "holds NUL characters; remove them, or pass encoding='utf-16' if the file is UTF-16"
+    code = ord(found.group())
+    if not 0xDC80 <= code <= 0xDCFF:
+        return f"holds half a character (\\u{code:04x}, a lone surrogate); write the whole character"
+    guess = _likely(path) if path else None
+    advice = f"it looks like {guess}: pass encoding='{guess}'" if guess else "pass the file's encoding"
+    return f"is not UTF-8 (byte 0x{code - 0xDC00:02x} after {text[: found.start()][-20:]!r}); {advice}"
+
+
+def closest(word: str, known: list[str]) -> str:
+    """`; did you mean 'x'?` where something known is close to the word, else nothing."""
+    near = get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _encoding(path: Path, named: str | None) -> str:
+    if named is not None:
+        try:
+            return "utf-8-sig" if codecs.lookup(named).name == "utf-8" else named
+        except LookupError as error:
+            known = ["utf-8", "utf-16", "utf-32", "latin-1", "cp1252", "cp1251", "shift_jis", "gb18030", "big5"]
+            hint = closest(named, known) or f"; known are {', '.join(known)} and Python's others"
+            raise DataError(f"encoding: {named!r} is not an encoding{hint}") from error
+    try:
+        with open_bytes(path) as raw:
+            head = raw.read(4)
+    except (gzip.BadGzipFile, zlib.error, EOFError):
+        head = b""
+    return next((name for mark, name in _MARKS + _MARKS_16 if head.startswith(mark)), "utf-8-sig")
+
+
+def _likely(path: Path) -> str | None:
+    """The encoding charset-normalizer finds likeliest for the file's lines that are not ASCII."""
+    with open_bytes(path) as raw:
+        telling = [line for line in raw.read(_GUESSED_FROM).splitlines() if not line.isascii()]
+    best = from_bytes(b"\n".join(telling[:200])).best()
+    return best.encoding if best else None
