@@ -192,3 +192,10 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     metric = Mean(lambda text, right: len(text) / 10)
     one = Sample(metric.statistics(["a", "bb", "ccc"], [("",)] * 3), metric.score)
     assert interval(one, resamples=100, rng=rng()) == interval(one, resamples=100, rng=rng())
+
+
+def test_swapping_many_rows_holds_little_at_a_time() -> None:
+    change = rng(11).normal(size=4000)
+    few = swapped(sample(np.zeros(4000)).statistics, sample(change).statistics, mean, 2000, rng())
+    z = abs(change.mean()) / (np.sqrt((change**2).sum()) / 4000)
+    assert few == pytest.approx(2 * scipy_stats.norm.sf(z), abs=0.04)

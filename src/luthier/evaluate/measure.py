@@ -73,16 +73,17 @@ def evaluation(
     return Evaluation(task, tuple(rows), found, signatures, unfinished, resamples, seed)
 
 
-def samples(rows: Sequence[Row], task: Task) -> dict[str, Sample]:
-    """What each metric of the task, the loss and the perplexity measured on the rows."""
+def samples(rows: Sequence[Row], task: Task, *, only: str | None = None) -> dict[str, Sample]:
+    """What each metric of the task, the loss and the perplexity measured on the rows, or `only` one of them."""
     together = clusters([row.group for row in rows])
     texts, references = [row.text for row in rows], [row.references for row in rows]
     found: dict[str, Sample] = {}
-    for name in task.metrics:
+    for name in task.metrics if only is None else {only} & set(task.metrics):
         metric = named(name)
         found[name] = Sample(metric.statistics(texts, references), metric.score, together)
     losses = np.array([(row.scores["loss"] * row.tokens, row.tokens) for row in rows])
-    return {**found, "loss": Sample(losses, _loss, together), "perplexity": Sample(losses, _perplexity, together)}
+    found |= {"loss": Sample(losses, _loss, together), "perplexity": Sample(losses, _perplexity, together)}
+    return found if only is None else {only: found[only]}
 
 
 def row_scores(texts: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> list[dict[str, float]]:

@@ -7,7 +7,7 @@ users are not 500 independent observations. Not here: what the rows mean, and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import TypeAlias
@@ -173,13 +173,15 @@ def swapped(before: Floats, after: Floats, score: Score, draws: int, rng: np.ran
     change = after - before
     change = change[(change != 0).any(axis=1)]
     rest = before.sum(axis=0)
-    every = 2 ** len(change) <= draws
-    swaps = _every_swap(len(change)) if every else rng.random((draws, len(change))) < 0.5
-    kept = np.concatenate([part.astype(np.float64) @ change for part in _parts(swaps)])
-    found = np.abs(score(rest + kept) - score(rest + change.sum(axis=0) - kept))
     actual = abs(float(score((rest + change.sum(axis=0))[None])[0] - score(rest[None])[0]))
-    as_large = int((found >= actual * (1 - 1e-9)).sum())
-    return as_large / len(swaps) if every else (as_large + 1) / (draws + 1)
+    tried = as_large = 0
+    for swaps in _swaps(len(change), draws, rng):
+        kept = swaps.astype(np.float64) @ change
+        found = np.abs(score(rest + kept) - score(rest + change.sum(axis=0) - kept))
+        tried += len(swaps)
+        as_large += int((found >= actual * (1 - 1e-9)).sum())
+    unseen = 0 if 2 ** len(change) <= draws else 1
+    return (as_large + unseen) / (tried + unseen)
 
 
 def rows_needed(difference: Difference, n: int) -> int | None:
@@ -209,10 +211,11 @@ def _percentiles(scores: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _every_swap(count: int) -> NDArray[np.bool_]:
-    bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
-    return bits.astype(np.bool_)
-
-
-def _parts(swaps: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    return np.array_split(swaps, 1 + swaps.size // _CELLS)
+def _swaps(count: int, draws: int, rng: np.random.Generator) -> Iterator[NDArray[np.bool_]]:
+    """(b, count) at a time: every way to swap `count` lines, or `draws` random ones where there are more."""
+    if 2**count <= draws:
+        yield (np.arange(2**count)[:, None] >> np.arange(count) & 1).astype(np.bool_)
+        return
+    step = max(1, _CELLS // count)
+    for start in range(0, draws, step):
+        yield rng.random((min(step, draws - start), count)) < 0.5

@@ -52,11 +52,10 @@ def differences(base: Evaluation, tuned: Evaluation, *, only: str | None = None)
     Raises ShapeError if the rows or tasks differ.
     """
     _check(base, tuned)
-    before, after = samples(base.rows, base.task), samples(tuned.rows, tuned.task)
+    before, after = (samples(one.rows, one.task, only=only) for one in (base, tuned))
     return {
         name: paired(before[name], after[name], resamples=tuned.resamples, rng=np.random.default_rng(tuned.seed))
         for name in before
-        if only in (None, name)
     }
 
 
@@ -81,7 +80,7 @@ def _sentence(word: Word, base: Evaluation, tuned: Evaluation, found: Difference
     before, after = amount(base.primary.value, name), amount(tuned.primary.value, name)
     facts = f"{name} {before} before tuning and {after} after it, on {_rows(tuned)}"
     size = (
-        f"difference {change(found.value, name)}, 95 % interval {change(found.low, name)} to "
+        f"difference {change(found.value, name)}, 95 % interval {change(found.low, name).removesuffix(' points')} to "
         f"{change(found.high, name)}, {_p(found.p)}"
     )
     if word != "not enough rows to tell":
