@@ -203,3 +203,15 @@ def test_chunks_of_the_head_change_nothing(monkeypatch):
 def test_switching_the_window_on_needs_paths_longer_than_it():
     assert all(family in ACCEPTED for family in WINDOWED)
     assert pack(forest(0)).longest > 7
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+def test_float32_masters_compute_in_bfloat16_under_autocast(family):
+    model = opened(family, torch.float32)
+    batch = pack(forest(0))
+    exact = result(model, batch, forward(model, batch).logprobs)
+    half = result(
+        replace(model, dtype=torch.bfloat16), batch, forward(replace(model, dtype=torch.bfloat16), batch).logprobs
+    )
+    assert all(grad.dtype == torch.float32 for grad in half[1].values())
+    assert 1e-6 < gaps(half, exact) < 0.05

@@ -94,7 +94,9 @@ MODEL = opened("llama")
 
 
 def test_a_sure_model_is_decided_without_the_slow_twin(monkeypatch):
-    monkeypatch.setattr("luthier.model.choose.choose_by_all", lambda *a: pytest.fail("slow twin called") if a[1] else [])
+    monkeypatch.setattr(
+        "luthier.model.choose.choose_by_all", lambda *a: pytest.fail("slow twin called") if a[1] else []
+    )
     choose(MODEL, prompts(0), [[5, 2], [6, 2]])
 
 

@@ -15,7 +15,7 @@ from luthier.batch import Batch, pack
 from luthier.errors import ModelError
 from luthier.model.attention import NAME, flash_can, plan, register
 from luthier.model.forward import computing, evaluating, forward, head, paths, trunk
-from luthier.model.load import Model
+from luthier.model.load import Model, ModelOptions, load
 from luthier.types import TokenSequence
 
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-2}
@@ -23,6 +23,21 @@ TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-2}
 
 HALF_TOLERANCE = 0.2
 """The same for bfloat16 and float16, whose own rounding is of this order."""
+
+
+def open_model(options: ModelOptions, *, masters: bool = False) -> Model:
+    """Opens a model ready for the engine; `masters` keeps parameters in float32.
+
+    Raises ModelError if it cannot be opened, or if sharing was demanded and the model cannot share.
+    """
+    model = load(options, masters=masters)
+    if options.shared is False:
+        model.reason = "turned off by model.shared=false"
+        return model
+    accept(model)
+    if options.shared is True and not model.shared:
+        raise ModelError(f"{model.name}: model.shared=true, but {model.reason}; leave it at auto to train unshared")
+    return model
 
 
 def accept(model: Model) -> None:

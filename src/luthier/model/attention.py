@@ -212,6 +212,7 @@ def forest_attention(
             f"mask {attention_mask is not None}, dropout {dropout}, keywords {unknown}"
         )
     forest.consumed.add(id(module))
+    query, key = query.to(value.dtype), key.to(value.dtype)  # autocast leaves what rotary tables touched in float32
     if forest.cache is not None:
         key, value = forest.cache.extend(id(module), key, value)
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5

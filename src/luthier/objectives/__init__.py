@@ -1,7 +1,9 @@
-"""What the parameters learn for. A new objective is one frozen dataclass, one line here, and `contract.check`."""
+"""What is learned: the objectives a recipe can name. A new one is one file, one line below, and passes `contract.py`."""
 
-from __future__ import annotations
-
+from luthier.objectives.objective import Objective
 from luthier.objectives.sft import SFT
 
-OBJECTIVES = {"sft": SFT}
+objectives: dict[str, type[Objective]] = {"sft": SFT}
+"""A stranger's objective is named `module:Class`."""
+
+__all__ = ["SFT", "Objective", "objectives"]
