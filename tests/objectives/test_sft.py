@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luthier.batch import Batch, Unit, pack
 from luthier.errors import RecipeError
-from luthier.objectives import OBJECTIVES, contract
+from luthier.objectives import contract, objectives
 from luthier.objectives.contract import ToyScores
 from luthier.objectives.objective import Scores
 from luthier.objectives.sft import SFT
@@ -25,9 +25,9 @@ def test_sft_keeps_the_contract(objective: SFT) -> None:
     contract.check(objective)
 
 
-@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+@pytest.mark.parametrize("name", sorted(objectives))
 def test_every_named_objective_keeps_the_contract_at_its_defaults(name: str) -> None:
-    contract.check(OBJECTIVES[name]())
+    contract.check(objectives[name]())
 
 
 def worked() -> tuple[ToyScores, Batch]:

@@ -83,6 +83,20 @@ def test_the_global_random_state_neither_matters_nor_is_touched(tmp_path: Path) 
     assert bits(tmp_path / "one") == bits(tmp_path / "other")
 
 
+def test_every_step_draws_its_dropout_anew_and_from_its_number_alone(tmp_path: Path) -> None:
+    seeds: list[int] = []
+    trained(tmp_path, change=lambda hooks: replace(hooks, step=lambda record: seeds.append(torch.initial_seed())))
+    again: list[int] = []
+    shorter = replace(OPTIONS, epochs=2)
+    trained(
+        tmp_path / "again",
+        options=shorter,
+        change=lambda hooks: replace(hooks, step=lambda record: again.append(torch.initial_seed())),
+    )
+    assert len(set(seeds)) == 24
+    assert again == seeds[:12]
+
+
 def test_dropout_and_order_follow_the_seed(tmp_path: Path) -> None:
     """The control of the bit-for-bit tests: what they compare does move."""
     run(tmp_path / "one")

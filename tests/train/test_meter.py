@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from luthier.train.meter import WATTS_PER_BUSY_CORE, Counter, Meter, estimate, peak_bytes, rapl_counters
+from luthier.train.meter import WATTS_PER_BUSY_CORE, Counter, Meter, peak_bytes, rapl_counters
 
 CPU = torch.device("cpu")
 
@@ -68,18 +68,3 @@ def test_the_peak_is_at_least_what_was_just_held() -> None:
     held = torch.ones(64 * 2**18)
     assert peak_bytes(CPU) >= min(before, held.nbytes)
     assert peak_bytes(CPU) > 2**24
-
-
-def test_an_estimate_scales_the_second_probe_up_to_the_run() -> None:
-    calls: list[float] = []
-
-    def probe() -> int:
-        busy(0.05 if calls else 0.3)
-        calls.append(time.perf_counter())
-        return 100
-
-    guess = estimate(probe, distinct=1000, device=CPU, evaluation_s=2.0)
-    assert len(calls) == 2
-    assert 2.5 <= guess.seconds < 4.5
-    assert guess.energy_wh > 0
-    assert "100 tokens" in guess.assumption

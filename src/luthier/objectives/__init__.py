@@ -1,4 +1,4 @@
-"""What is learned: the objectives a recipe can name. A new one is one file, one line below, and passes `contract.py`."""
+"""What is learned: the objectives a recipe can name. A new one is a file, one line below, and passes `contract.py`."""
 
 from luthier.objectives.objective import Objective
 from luthier.objectives.sft import SFT

@@ -106,42 +106,6 @@ class Meter:
         return joules, "assumed", assumed + unseen
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a run will cost, judged from a taste of it."""
-
-    seconds: float
-    peak_bytes: int
-    energy_wh: float
-    energy_source: Source
-    assumption: str
-    """How the figures were come by."""
-
-
-def estimate(probe: Callable[[], int], *, distinct: int, device: torch.device, evaluation_s: float = 0.0) -> Estimate:
-    """Scales a timed probe up to a run.
-
-    probe: computes one real micro-batch, forward and backward, and returns its distinct tokens; it is called twice,
-    and the first call, which warms up, is not timed. distinct: tokens the whole run will compute. evaluation_s: time
-    the run will spend evaluating, where it is known. The peak is that of the probe: a step holds one micro-batch.
-    """
-    probe()
-    meter = Meter(device).start()
-    tokens = probe()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    took = meter.read()
-    scale = distinct / max(1, tokens)
-    seconds = took.seconds * scale + evaluation_s
-    return Estimate(
-        seconds,
-        took.peak_bytes,
-        took.energy_wh * seconds / max(took.seconds, 1e-9),
-        took.energy_source,
-        f"one micro-batch of {tokens} tokens took {took.seconds:.2f} s; the run computes {distinct} tokens like it",
-    )
-
-
 def peak_bytes(device: torch.device) -> int:
     """Most memory held since the last start: GPU memory, or resident memory of this process."""
     if device.type == "cuda":

@@ -1,0 +1,124 @@
+"""What a run will do, before it does it: its steps and tokens counted, its time, memory and energy judged by a taste.
+
+The taste is one real micro-batch, the fullest seen, computed forward and backward and thrown away. What it leaves out
+is the optimizer's own arithmetic and the saving, both small beside it unless a large model is trained in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from luthier.batch import Batch
+from luthier.model.forward import forward
+from luthier.model.load import Model
+from luthier.objectives.objective import Objective
+from luthier.train.loader import plan
+from luthier.train.meter import JOULES_PER_WH, Cost, Meter
+from luthier.train.optim import trainable
+from luthier.train.options import TrainOptions
+from luthier.types import TokenSequence
+
+COUNTED_STEPS = 20
+"""Steps packed to count tokens; a longer run is scaled up from as many, spread evenly over it."""
+MOMENT_BYTES = 8
+"""AdamW's two float32 moments of each trained parameter."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """The size of a run."""
+
+    steps: int
+    steps_per_epoch: int
+    examples: int
+    distinct: int
+    """Tokens the run will compute."""
+    logical: int
+    """Tokens the run will learn from, before sharing."""
+    counted: int
+    """Steps the token counts come from; all of them where it equals `steps`."""
+    fullest: Batch
+    """The largest micro-batch met while counting."""
+
+    @property
+    def sharing(self) -> float:
+        """D: logical tokens per distinct token."""
+        return self.logical / max(1, self.distinct)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run will cost, judged from a taste of it."""
+
+    seconds: float
+    peak_bytes: int
+    energy_wh: float
+    assumption: str
+    """How the figures were come by."""
+
+
+def forecast(sequences: Sequence[TokenSequence], options: TrainOptions) -> Forecast:
+    """Counts a run without computing anything. Raises DataError when there is nothing to learn."""
+    run = plan(sequences, options)
+    counted = np.unique(np.linspace(0, run.steps - 1, min(run.steps, COUNTED_STEPS)).round().astype(int)).tolist()
+    batches = [batch for step in counted for batch in run.batches(step)]
+    scale = run.steps / len(counted)
+    return Forecast(
+        steps=run.steps,
+        steps_per_epoch=run.steps_per_epoch,
+        examples=len(run.examples),
+        distinct=round(scale * sum(batch.distinct for batch in batches)),
+        logical=round(scale * sum(batch.logical for batch in batches)),
+        counted=len(counted),
+        fullest=max(batches, key=lambda batch: batch.distinct),
+    )
+
+
+def estimate(
+    model: Model, objective: Objective, expected: Forecast, *, evaluation_s: float = 0.0, warm: bool = True
+) -> Estimate:
+    """Tastes the fullest micro-batch and scales its cost up to the run; changes no parameter and leaves no gradient.
+
+    evaluation_s: time the run will spend evaluating, where it is known. warm: compute it once untimed before.
+    """
+    took = taste(probe(model, objective, expected.fullest), model.device, warm=warm)
+    tokens = expected.fullest.distinct
+    seconds = took.seconds * expected.distinct / max(1, tokens) + evaluation_s
+    learned = sum(parameter.numel() for parameter in trainable(model.network).values())
+    watts = took.energy_wh * JOULES_PER_WH / max(took.seconds, 1e-9)
+    return Estimate(
+        seconds=seconds,
+        peak_bytes=took.peak_bytes + MOMENT_BYTES * learned,
+        energy_wh=watts * seconds / JOULES_PER_WH,
+        assumption=f"a micro-batch of {tokens} distinct tokens took {took.seconds:.2f} s and the run computes "
+        f"{expected.distinct}, at {watts:.0f} W ({took.energy_source}{': ' if took.assumption else ''}"
+        f"{took.assumption or ''})",
+    )
+
+
+def taste(compute: Callable[[], None], device: torch.device, *, warm: bool = True) -> Cost:
+    """What one call costs, after an untimed one where it should be warm."""
+    if warm:
+        compute()
+    meter = Meter(device).start()
+    compute()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return meter.read()
+
+
+def probe(model: Model, objective: Objective, batch: Batch) -> Callable[[], None]:
+    """A forward and backward of one micro-batch as the loop computes it, its gradients thrown away."""
+
+    def compute() -> None:
+        with torch.random.fork_rng():
+            placed = batch.to(model.device)
+            loss, _ = objective(forward(model, placed, needs=objective.needs), placed)
+            loss.backward()
+        model.network.zero_grad()
+
+    return compute
