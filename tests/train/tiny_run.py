@@ -41,7 +41,7 @@ OPTIONS = TrainOptions(
 
 
 def tiny_model(seed: int = 0, *, dropout: float = 0.1) -> Model:
-    """A two-layer random Llama in float32, dropout behind each feed-forward block."""
+    """A two-layer random Llama in float32, dropout behind each feed-forward block where there is any."""
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=16,
@@ -54,7 +54,7 @@ def tiny_model(seed: int = 0, *, dropout: float = 0.1) -> Model:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = LlamaForCausalLM(config)
-    for layer in network.model.layers:
+    for layer in network.model.layers if dropout else ():
         layer.mlp = nn.Sequential(layer.mlp, nn.Dropout(dropout))
     words = {f"w{i}": i for i in range(VOCABULARY)}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel(words, unk_token="w0")))
