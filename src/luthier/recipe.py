@@ -169,7 +169,8 @@ def _section(name: str, shape: type, given: Json, problems: list[str]) -> object
 
 def _plug(name: str, shapes: Mapping[str, type], given: Json, problems: list[str]) -> object:
     """A plug-in named by one word or by `name:` with its fields."""
-    settings = {"name": given} if isinstance(given, str) else dict(given) if isinstance(given, dict) else {}
+    settings: dict[str, Json] = {"name": given} if isinstance(given, str) else {}
+    settings |= given if isinstance(given, dict) else {}
     chosen = str(settings.pop("name", DEFAULTS[name]))
     shape = shapes.get(chosen) or _strange(chosen, problems) if ":" in chosen else shapes.get(chosen)
     if shape is None:

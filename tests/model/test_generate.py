@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from luthier.errors import ShapeError
 from luthier.model.accept import accept
 from luthier.model.choose import choose, choose_by_all
-from luthier.model.generate import generate
+from luthier.model.generate import Decoder, generate
 from luthier.model.load import Model
 
 
@@ -93,11 +93,18 @@ def test_the_searched_choice_is_the_maximum_over_all_candidates(candidates, seed
 MODEL = opened("llama")
 
 
-def test_a_sure_model_is_decided_without_the_slow_twin(monkeypatch):
+def test_branches_that_cannot_win_are_left_out(monkeypatch):
+    steps: list[int] = []
+    step = Decoder.step
     monkeypatch.setattr(
-        "luthier.model.choose.choose_by_all", lambda *a: pytest.fail("slow twin called") if a[1] else []
+        Decoder, "step", lambda self, rows, tokens: (steps.append(len(tokens)), step(self, rows, tokens))[1]
     )
-    choose(MODEL, prompts(0), [[5, 2], [6, 2]])
+    sharp = opened("llama")
+    sharp.network.lm_head.weight.data *= 8
+    candidates = [[token, *range(3, 9), 2] for token in range(3, 60)]
+    (found,) = choose(sharp, prompts(0, 1), candidates)
+    assert found.best == choose_by_all(sharp, prompts(0, 1), candidates)[0].best
+    assert sum(steps) < 0.5 * 57 * 7
 
 
 def test_a_refused_model_chooses_by_all():

@@ -1,8 +1,8 @@
 """Which of several candidates a model finds likeliest after a prompt: an exact maximum without scoring them all.
 
 The candidates are a tree of tokens. A path's log-probability only falls as it grows, so a branch that is already below
-the best finished candidate can be left out. A model that knows the answer needs little more than one greedy path; the
-slow twin scores every candidate in one forest, and serves models and rows for which that is cheaper.
+the best finished candidate can be left out. A model that knows the answer needs little more than one path a row. The
+slow twin scores every candidate in one forest, and serves models that cannot share.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from luthier.model.forward import evaluating, forward
 from luthier.model.generate import Decoder, Prompts, Rows, scored_tail
 from luthier.model.load import Model
 
-PATIENCE = 2
-"""Branches a row may explore, as a multiple of the longest candidate, before all its candidates are scored at once."""
+BEAM = 4
+"""Branches of a row that grow at a time until a first candidate is finished; after it, all that may still win."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,12 @@ class _Row:
     open: list[_Branch] = field(default_factory=list)
     """Branches that were scored, but not gone on from."""
 
-    @property
-    def undecided(self) -> bool:
-        """Whether an open branch may still beat the best candidate."""
-        return any(branch.logprob > self.best for branch in self.open)
+    def growing(self) -> list[_Branch]:
+        """Takes out the branches that grow next: none once no open one can beat the best candidate."""
+        alive = sorted((one for one in self.open if one.logprob > self.best), key=lambda one: -one.logprob)
+        chosen = alive if self.best > float("-inf") else alive[:BEAM]
+        self.open = alive[len(chosen) :]
+        return chosen
 
 
 def choose(model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]]) -> list[Choice]:
@@ -81,10 +83,7 @@ def choose(model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]]) 
     if not model.shared:
         return choose_by_all(model, prompts, candidates)
     with evaluating(model):
-        rows = _search(model, prompts, candidates)
-    left = [i for i, row in enumerate(rows) if row is None]
-    slow = dict(zip(left, choose_by_all(model, [prompts[i] for i in left], candidates), strict=True))
-    return [slow[i] if row is None else _choice(row.bound) for i, row in enumerate(rows)]
+        return [_choice(row.bound) for row in _search(model, prompts, candidates)]
 
 
 def choose_by_all(
@@ -110,27 +109,18 @@ def _choice(logprobs: list[float]) -> Choice:
     return Choice(max(range(len(logprobs)), key=logprobs.__getitem__), logprobs)
 
 
-def _search(model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]]) -> list[_Row | None]:
-    """Best-first search of all rows side by side: a step goes on from each row's likeliest open branch.
-
-    Returns None for a row that ran out of patience.
-    """
-    steps = PATIENCE * max(map(len, candidates))
-    decoder = Decoder(model, prompts, room=len(prompts) * steps)
+def _search(model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]]) -> list[_Row]:
+    """Best-first search of all rows side by side, until no open branch can beat its row's best candidate."""
+    root, size = _tree(candidates)
+    decoder = Decoder(model, prompts, room=len(prompts) * size)
     found = [_Row([0.0] * len(candidates)) for _ in prompts]
-    root = _tree(candidates)
     for at, row in enumerate(found):
         _score(row, root, 0.0, decoder.start, at)
-    for _ in range(steps):
-        live = [row for row in found if row.undecided]
-        if not live:
-            break
-        branches = [max(row.open, key=lambda branch: branch.logprob) for row in live]
-        rows = decoder.step(_gathered(branches), [branch.token for branch in branches])
-        for at, (row, branch) in enumerate(zip(live, branches, strict=True)):
-            row.open.remove(branch)
+    while grown := [(row, branch) for row in found for branch in row.growing()]:
+        rows = decoder.step(_gathered([branch for _, branch in grown]), [branch.token for _, branch in grown])
+        for at, (row, branch) in enumerate(grown):
             _score(row, branch.node, branch.logprob, rows, at)
-    return [None if row.undecided else row for row in found]
+    return found
 
 
 def _score(row: _Row, node: _Node, logprob: float, rows: Rows, at: int) -> None:
@@ -156,12 +146,14 @@ def _gathered(branches: Sequence[_Branch]) -> Rows:
     )
 
 
-def _tree(candidates: Sequence[Sequence[int]]) -> _Node:
-    root = _Node()
+def _tree(candidates: Sequence[Sequence[int]]) -> tuple[_Node, int]:
+    """The candidates as a tree, and how many tokens it holds."""
+    root, size = _Node(), 0
     for i, candidate in enumerate(candidates):
         node = root
         for token in candidate:
+            size += token not in node.children
             node = node.children.setdefault(token, _Node())
             node.below.append(i)
         node.ends.append(i)
-    return root
+    return root, size
