@@ -1,0 +1,211 @@
+"""A run folder's tuned model, opened again: its base with what was learned, or the whole model that was saved.
+
+Opens only what the checkpoint's manifest proves and what lies inside the run folder, links followed. The optimizer's
+state is neither read nor hashed. Not here: resuming a run, and exporting what it learned.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from hashlib import file_digest
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from transformers import AutoTokenizer
+
+from luthier.data.template import ensure_template
+from luthier.errors import RunError
+from luthier.methods import methods
+from luthier.methods.method import Method
+from luthier.methods.peft import CONFIG as ADAPTER
+from luthier.methods.store import restore
+from luthier.model.accept import open_model
+from luthier.model.load import Model, ModelOptions, stop_tokens
+from luthier.types import Json
+
+T = TypeVar("T")
+
+RECIPE: Final = "recipe.yaml"
+TOKENIZER: Final = "tokenizer_config.json"
+UNREAD: Final = "optimizer"
+"""How the names of files begin that are only for resuming."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What a run folder says of its tuned model; nothing is opened yet."""
+
+    run: Path
+    checkpoint: Path
+    """`checkpoints/NNNNNN` within the run, links followed."""
+    options: ModelOptions
+    """The base, and how it computes."""
+    method: Method
+    settings: Mapping[str, Json]
+    """The whole recipe."""
+
+    @property
+    def adapted(self) -> bool:
+        """Whether the checkpoint holds an adapter, which needs its base; otherwise it holds the whole model."""
+        return (self.checkpoint / ADAPTER).is_file()
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether the tokenizer it was tuned with was saved with it."""
+        return (self.checkpoint / TOKENIZER).is_file()
+
+
+def open_tuned(
+    run: Path,
+    *,
+    checkpoint: str = "best",
+    dtype: Literal["auto", "float32", "bfloat16"] | None = None,
+    device: Literal["auto", "cpu", "cuda"] | None = None,
+) -> Model:
+    """The tuned model of a run, ready for the engine; an adapter's base is behind `switched_off`.
+
+    checkpoint: `best`, `last` or a step. dtype, device: where they are to differ from the run's own.
+    Raises RunError for a folder that is no run or holds no proven checkpoint, ModelError where the base does not open.
+    """
+    return open_found(find_tuned(run, checkpoint=checkpoint), dtype=dtype, device=device)
+
+
+def find_tuned(run: Path, *, checkpoint: str = "best") -> Tuned:
+    """The checkpoint of a run that was asked for, after its manifest proved it; raises RunError."""
+    settings = _recipe(run)
+    options = _built(ModelOptions, settings.get("model"), f"{run / RECIPE}: model")
+    method = _method(settings.get("method"), f"{run / RECIPE}: method")
+    found = _checkpoint(run, checkpoint)
+    _prove(run, found)
+    return Tuned(run, found, options, method, settings)
+
+
+def open_found(
+    tuned: Tuned,
+    *,
+    dtype: Literal["auto", "float32", "bfloat16"] | None = None,
+    device: Literal["auto", "cpu", "cuda"] | None = None,
+) -> Model:
+    """What `open_tuned` opens, once it was found; raises ModelError."""
+    options = replace(tuned.options, dtype=dtype or tuned.options.dtype, device=device or tuned.options.device)
+    if dtype is not None and options.shared is True:
+        options = replace(options, shared="auto")  # demanded for the run's own dtype, not for every other
+    if not tuned.adapted and tuned.has_tokenizer:
+        model = open_model(replace(options, name=str(tuned.checkpoint), revision=None), masters=True)
+        model.name = tuned.options.name
+    else:
+        model = open_model(options, masters=not tuned.method.removable)
+        restore(model.network, tuned.checkpoint)
+        _take_tokenizer(model, tuned)
+    for parameter in model.network.parameters():
+        parameter.requires_grad_(False)
+    model.network.eval()
+    return model
+
+
+def _take_tokenizer(model: Model, tuned: Tuned) -> None:
+    """The tokenizer saved with the checkpoint in place of the base's, if one was."""
+    if tuned.has_tokenizer:
+        model.tokenizer = AutoTokenizer.from_pretrained(
+            tuned.checkpoint, local_files_only=True, trust_remote_code=False
+        )
+        ensure_template(model.tokenizer)
+        model.stop = stop_tokens(model.network, model.tokenizer)
+
+
+def _recipe(run: Path) -> dict[str, Json]:
+    file = run / RECIPE
+    if not run.is_dir():
+        raise RunError(f"{run}: no such run folder; `luthier train ... --run {run}` makes one")
+    if not file.is_file():
+        raise RunError(f"{run}: not a run folder, it has no {RECIPE}; name the folder that --run was given")
+    try:
+        tree = yaml.safe_load(_inside(file, run).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RunError(f"{file}: cannot be read ({' '.join(str(error).split())}); restore it from a copy") from error
+    if not isinstance(tree, dict):
+        raise RunError(f"{file}: holds {type(tree).__name__}, not sections; restore it from a copy")
+    return tree
+
+
+def _method(section: Json, where: str) -> Method:
+    settings = dict(section) if isinstance(section, dict) else {}
+    name = settings.pop("name", None)
+    if name not in methods:
+        remedy = "attach a method of your own to its base, then luthier.methods.restore"
+        raise RunError(f"{where}: {name!r} is not one of {', '.join(methods)}; {remedy}")
+    return _built(methods[name], settings, where)
+
+
+def _built(shape: type[T], section: Json, where: str) -> T:
+    """A section as its options class; raises RunError for what does not fit."""
+    given = section if isinstance(section, dict) else {}
+    known = [field.name for field in fields(shape)]  # type: ignore[arg-type]  # every options class is a dataclass
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise RunError(f"{where}: {unknown[0]!r} is no setting of this version; there are {', '.join(known)}")
+    try:
+        return TypeAdapter(shape).validate_python(given)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"][:1])
+        raise RunError(f"{where}.{place}: {problem['msg']}, not {problem['input']!r}") from None
+
+
+def _checkpoint(run: Path, wanted: str) -> Path:
+    """The checkpoint's own folder; raises RunError with what there is instead."""
+    if wanted in ("best", "last"):
+        place = run / wanted
+    elif wanted.isdecimal():
+        place = run / "checkpoints" / f"{int(wanted):06d}"
+    else:
+        raise RunError(f"{run}: {wanted!r} names no checkpoint; use best, last or the number of a step")
+    if not place.is_dir():
+        there = [name for name in ("best", "last") if (run / name).is_dir()]
+        there += sorted(path.name for path in (run / "checkpoints").glob("[0-9]*") if path.is_dir())
+        remedy = f"there are {', '.join(there)}" if there else "train until the first evaluation has saved one"
+        raise RunError(f"{run}: no checkpoint {wanted!r}; {remedy}")
+    return _inside(place, run)
+
+
+def _prove(run: Path, checkpoint: Path) -> None:
+    """Raises RunError unless every file that is read is the one the manifest names, inside the run."""
+    where = checkpoint.relative_to(run.resolve()).as_posix()
+    listed = _manifest(checkpoint, f"{run}: {where}")
+    there = {path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if not path.is_dir()}
+    for name in sorted((there | listed.keys()) - {"manifest.json"}):
+        reason = _doubt(checkpoint / name, listed.get(name), run) if not name.startswith(UNREAD) else None
+        if reason:
+            raise RunError(f"{run}: {where}/{name} {reason}; use another checkpoint, or resume the run")
+
+
+def _manifest(checkpoint: Path, where: str) -> dict[str, str]:
+    """The SHA-256 of each file by its name."""
+    try:
+        files = json.loads((checkpoint / "manifest.json").read_bytes())["files"]
+        return {str(name): str(facts["sha256"]) for name, facts in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        remedy = "use another checkpoint, or resume the run"
+        raise RunError(f"{where} has no readable manifest.json ({type(error).__name__}); {remedy}") from error
+
+
+def _doubt(file: Path, digest: str | None, run: Path) -> str | None:
+    """Why a file cannot be trusted, in words."""
+    if digest is None:
+        return "is not in its manifest"
+    if not file.is_file():
+        return "is missing"
+    with _inside(file, run).open("rb") as stream:
+        return None if file_digest(stream, "sha256").hexdigest() == digest else "is not the file that was saved"
+
+
+def _inside(path: Path, run: Path) -> Path:
+    """The path with links followed; raises RunError where it leads out of the run."""
+    found = path.resolve()
+    if not found.is_relative_to(run.resolve()):
+        raise RunError(f"{path}: leads to {found}, outside the run folder; a run holds all that it opens")
+    return found
