@@ -51,13 +51,24 @@ def supervised(case: Case) -> str | None:
 
 
 def serving(case: Case) -> str | None:
-    """The tokens begin with exactly what is served."""
+    """The tokens begin with exactly what is served, and what is learned of the completion begins right after that."""
     begun = case.tokens[: len(case.served)]
     if begun == list(case.served) and case.rendered.prompt == len(case.served):
-        return None
+        return _bounds(case)
     same = next((n for n, (a, b) in enumerate(zip(begun, case.served, strict=False)) if a != b), len(begun))
     trained, served = (case.tokenizer.decode(ids[same : same + 8]) for ids in (case.tokens, list(case.served)))
     return f"training parts from serving at token {same}: trained on {trained!r}, served {served!r}"
+
+
+def _bounds(case: Case) -> str | None:
+    """Whether the mask changes where generation starts, unless the completion's first turn is not learned."""
+    start, turn = len(case.served), len(case.example.prompt)
+    turns = (*case.example.prompt, *case.completion.messages)
+    wanted = turn in learned(turns, turn, learn=case.learn)
+    mask = case.rendered.sequence.weight != 0
+    if 0 < start < len(mask) and mask.any() and (mask[start - 1] or mask[start] != wanted):
+        return f"the mask does not change at token {start}, where generation starts"
+    return None
 
 
 def beginning(case: Case) -> str | None:

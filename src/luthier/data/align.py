@@ -75,6 +75,14 @@ class Aligner:
         found = first < len(aligned.offsets) and aligned.offsets[first] == mark.span()
         return (mark.start(), first) if found else (0, 0)
 
+    def start(self, aligned: Aligned, begin: int) -> int | None:
+        """Place of the token that begins at a character, where one ends and the next begins there, else None."""
+        if aligned.offsets is None or begin == 0:
+            return self.prefix(aligned, begin)
+        first = bisect_left(aligned.offsets, begin, key=_begin)
+        apart = first < len(aligned.ids) and aligned.offsets[first][0] == begin == aligned.offsets[first - 1][1]
+        return first if apart else self.prefix(aligned, begin)
+
     def until(self, aligned: Aligned, end: int) -> int | None:
         """How many tokens lie within the first `end` characters."""
         if aligned.offsets is None:

@@ -74,18 +74,19 @@ def _separated(path: Path, encoding: str | None) -> Records:
         first = next(source, "")
         reader = csv.reader(chain([first], source), delimiter=_delimiter(first, path), strict=True)
         rows = _csv_rows(reader, path)
-        header = _header(next((row for row in rows if row[1]), None), path)
+        header = _header(next(rows, None), path)
         for line, row in rows:
-            if row:
-                yield _csv_record(line, row, header, path)
+            yield _csv_record(line, row, header, path)
 
 
 def _csv_rows(reader: Lines, path: Path) -> Iterator[tuple[int, list[str] | csv.Error]]:
-    """Rows with the line each starts on; an error in place of a row that has one."""
+    """Rows with the line each starts on, blank lines passed over; an error in place of a row that has one."""
     while True:
         line = reader.line_num + 1
         try:
-            yield line, next(reader)
+            row = next(reader)
+            if len(row) > 1 or "".join(row).strip():
+                yield line, row
         except StopIteration:
             return
         except csv.Error as error:

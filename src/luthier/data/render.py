@@ -2,7 +2,9 @@
 
 The text is tokenised whole, and the tokens that generation starts from are its beginning; where a token would straddle
 the end of the prompt, prompt and answer are tokenised apart, as generation does. The sequence stops with the token that
-ends the last turn. Nothing is cut without being said: `Rendered.cut` counts the learned tokens that did not fit.
+ends the last turn. An earlier turn that is learned stands after the same text as when it was served; its tokens are
+those of the whole, so white space just before it may be divided otherwise. Nothing is cut without being said:
+`Rendered.cut` counts the learned tokens that did not fit.
 """
 
 from __future__ import annotations
@@ -120,7 +122,7 @@ def _tokenised(layout: Layout, aligned: Aligned, aligner: Aligner, example: str)
         prompt = len(aligner.tokens(layout.text[: layout.prompt]))
     weight = [0.0] * len(aligned.ids)
     for span in layout.spans:
-        first = prompt if span.start == layout.prompt else aligner.prefix(aligned, span.start)
+        first = prompt if span.start == layout.prompt else aligner.start(aligned, span.start)
         last = len(weight) if span.end == len(layout.text) else aligner.until(aligned, span.end)
         _check_apart(first, last, span, layout, example)
         weight[first:last] = [span.weight] * ((last or 0) - (first or 0))
