@@ -1,0 +1,63 @@
+"""What an export format is, and what every one of them carries beside the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from transformers import GenerationConfig
+
+from luthier.methods.tuned import Tuned
+from luthier.model.load import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far an export's log-probabilities may lie from the tuned model's, in nats a token, both in float32."""
+
+    mean: float
+    largest: float
+
+    @property
+    def tie(self) -> float:
+        """Two next tokens this close may change places: either may have moved by the largest difference."""
+        return 2 * self.largest
+
+
+class Format(Protocol):
+    """One way to hand a tuned model on."""
+
+    @property
+    def name(self) -> str:
+        """As the command line names it."""
+
+    def write(self, model: Model, tuned: Tuned, folder: Path) -> None:
+        """Fills an empty folder from the tuned model, which was opened in float32 and may be used up by it.
+
+        Raises RunError where the run holds nothing that this format can carry.
+        """
+
+    def read(self, folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> Model:
+        """What transformers makes of the folder, in float32; raises ModelError."""
+
+    def tolerance(self, folder: Path) -> Tolerance:
+        """What this folder's number format allows."""
+
+
+def write_companions(model: Model, folder: Path) -> None:
+    """Writes the tokenizer with its chat template, and generation settings that answer as the run was judged."""
+    model.tokenizer.save_pretrained(folder)
+    settings(model).save_pretrained(folder)
+
+
+def settings(model: Model) -> GenerationConfig:
+    """Greedy, without the base's penalties, stopping on everything that ends an answer."""
+    stop = sorted(model.stop)
+    pad = model.tokenizer.pad_token_id
+    return GenerationConfig(
+        do_sample=False,
+        bos_token_id=model.tokenizer.bos_token_id,
+        eos_token_id=stop,
+        pad_token_id=stop[0] if pad is None else pad,
+    )

@@ -1,0 +1,108 @@
+"""The lines of Python that load a run or an export through transformers and PEFT alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+
+from luthier.data.template import ensure_template
+from luthier.errors import RunError
+from luthier.export.base import Base, base_of
+from luthier.methods.peft import CONFIG as ADAPTER
+from luthier.methods.tuned import RECIPE, TOKENIZER, Tuned, find_tuned
+from luthier.model.load import stop_tokens
+
+
+def use_lines(place: Path, *, checkpoint: str = "best", shown: Path | None = None) -> str:
+    """Python that leaves `model` and `tokenizer` as they were tuned, without Luthier.
+
+    place: a run folder, or an export. checkpoint: `best`, `last` or a step of a run. shown: the path to write
+    instead of an export's own. Raises RunError for a folder that is neither.
+    """
+    if (place / RECIPE).is_file():
+        return _of_run(find_tuned(place, checkpoint=checkpoint), place, checkpoint)
+    if (place / ADAPTER).is_file():
+        return _of_adapter(place, str(shown or place))
+    if (place / "config.json").is_file() and (place / TOKENIZER).is_file():
+        path = repr(str(shown or place))
+        return _lines([f"model = {AUTO}({path})", f"tokenizer = {TOKENS}({path})"])
+    raise RunError(f"{place}: neither a run folder ({RECIPE}) nor an export; name one of them")
+
+
+AUTO = "AutoModelForCausalLM.from_pretrained"
+TOKENS = "AutoTokenizer.from_pretrained"
+
+
+def _of_adapter(folder: Path, path: str) -> str:
+    config = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+    base = Base(config["base_model_name_or_path"], config.get("revision"), "folder", "")
+    return _lines(
+        [
+            f"model = PeftModel.from_pretrained({AUTO}({base.call}), {path!r})",
+            f"model.generation_config = GenerationConfig.from_pretrained({path!r})",
+            f"tokenizer = {TOKENS}({path!r})",
+        ]
+    )
+
+
+def _of_run(tuned: Tuned, run: Path, checkpoint: str) -> str:
+    link = run / checkpoint if checkpoint in ("best", "last") else tuned.checkpoint
+    whole = not tuned.adapted and tuned.has_tokenizer
+    base = None if whole else base_of(tuned.options)
+    model = f"{AUTO}({str(link)!r})"
+    if tuned.adapted and base is not None:
+        model = f"PeftModel.from_pretrained({AUTO}({base.call}), {str(link)!r})"
+    tokens = repr(str(link)) if tuned.has_tokenizer or base is None else base.call
+    tokenizer = _tokenizer(tuned, base)
+    own = bool(tokenizer.chat_template)
+    ensure_template(tokenizer)
+    lines = [f"model = {model}", f"tokenizer = {TOKENS}({tokens})"]
+    lines += [] if own else [f"tokenizer.chat_template = {tokenizer.chat_template!r}"]
+    lines += _stop_line(tuned, base, tokenizer)
+    if tuned.adapted and base is not None and base.kind == "gguf":
+        lines.append("# This base lies in a cache that may be emptied; an export in the format merged needs no base.")
+    return _lines(lines)
+
+
+def _tokenizer(tuned: Tuned, base: Base | None) -> PreTrainedTokenizerBase:
+    if tuned.has_tokenizer or base is None:
+        return _opened(str(tuned.checkpoint), None)
+    return _opened(base.name, base.revision)
+
+
+def _opened(name: str, revision: str | None) -> PreTrainedTokenizerBase:
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        name, revision=revision or "main", local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer
+
+
+def _stop_line(tuned: Tuned, base: Base | None, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Sets what generation stops on, where the model's own settings leave something out."""
+    if tuned.adapted and base is not None:
+        name, revision = base.name, base.revision or "main"
+    else:
+        name, revision = str(tuned.checkpoint), "main"
+    config = AutoConfig.from_pretrained(name, revision=revision, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    try:
+        settings = GenerationConfig.from_pretrained(name, revision=revision, local_files_only=True)
+    except OSError:
+        settings = GenerationConfig.from_model_config(config)
+    network.generation_config = settings
+    stop, stated = stop_tokens(network, tokenizer), settings.eos_token_id
+    known = set(stated) if isinstance(stated, list) else {stated}
+    return [] if stop <= known else [f"model.generation_config.eos_token_id = {sorted(stop)}"]
+
+
+def _lines(lines: Iterable[str]) -> str:
+    """The lines below the imports they need."""
+    body = "\n".join(lines)
+    names = [n for n in ("AutoModelForCausalLM", "AutoTokenizer", "GenerationConfig") if f"{n}." in body]
+    peft = "from peft import PeftModel\n" if "PeftModel" in body else ""
+    return f"{peft}from transformers import {', '.join(names)}\n\n{body}"
