@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from luthier.data import shapes
 from luthier.data.read import Reading, ReadOptions, distinct_names, read
 from luthier.data.text import LINE_CAP
-from luthier.errors import DataError
+from luthier.errors import DataError, RecipeError
 
 NAMED = ReadOptions(input="text", output="category")
 
@@ -241,6 +241,9 @@ def test_a_mistaken_option_is_refused(options: ReadOptions, message: str, tmp_pa
 def test_a_limit_reads_no_further(tmp_path: Path) -> None:
     path = write(tmp_path, "text,category\na,b\nc,d\nbroken\n")
     assert read(path, ReadOptions(input="text", output="category", limit=2)).file.rows == 2
+    for limit in (0, -1):
+        with pytest.raises(RecipeError, match=f"limit: {limit} reads no row"):
+            read(path, ReadOptions(limit=limit))
 
 
 def test_when_no_row_can_be_used_the_first_reason_is_told(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from luthier.data.hub import fingerprint, hub_name, hub_records
 from luthier.data.label import label_set, labelled, with_label
 from luthier.data.row import Row
 from luthier.data.text import closest
-from luthier.errors import DataError
+from luthier.errors import DataError, RecipeError
 from luthier.types import Example, Message
 
 
@@ -82,9 +82,12 @@ def read(
     """Every row of a file, or of a hub dataset, as an example or as a row left out.
 
     `labels` are those of the training file, for reading its validation and test files: they decide that answers are
-    labels, and stand in the instruction. `name` is what ids begin with, by default the file's name. Raises DataError.
+    labels, and stand in the instruction. `name` is what ids begin with, by default the file's name. Raises DataError, or RecipeError for
+    a limit below 1.
     """
     options = options or ReadOptions()
+    if options.limit is not None and options.limit < 1:
+        raise RecipeError(f"limit: {options.limit} reads no row; give 1 or more, or none for all")
     rows, facts = _rows(path, options)
     source = name or Path(facts.path).name
     examples, left_out = _examples(rows, source, options)
