@@ -82,8 +82,8 @@ def read(
     """Every row of a file, or of a hub dataset, as an example or as a row left out.
 
     `labels` are those of the training file, for reading its validation and test files: they decide that answers are
-    labels, and stand in the instruction. `name` is what ids begin with, by default the file's name. Raises DataError, or RecipeError for
-    a limit below 1.
+    labels, and stand in the instruction. `name` is what ids
+    begin with, by default the file's name. Raises DataError; RecipeError for a limit below 1.
     """
     options = options or ReadOptions()
     if options.limit is not None and options.limit < 1:
