@@ -1,13 +1,13 @@
 """Every error Luthier raises on purpose; the command line turns each into exit code 2, a failed gate into 1.
 
-    LuthierError
-    |- DataError       ValueError    a file or a row of it: names file, line, value and remedy
-    |- RecipeError     ValueError    a setting: all problems of a recipe at once
-    |- ModelError      ValueError    a model that cannot be found, opened or shared
-    |- ShapeError      ValueError    tensors whose lengths do not belong together
-    |- RunError        RuntimeError  a run folder that is missing, foreign or damaged
-    |- DivergedError   RuntimeError  too many non-finite steps
-    `- GateError       RuntimeError  a proof before the first step that did not hold
+LuthierError
+|- DataError       ValueError    a file or a row of it: names file, line, value and remedy
+|- RecipeError     ValueError    a setting: all problems of a recipe at once
+|- ModelError      ValueError    a model that cannot be found, opened or shared
+|- ShapeError      ValueError    tensors whose lengths do not belong together
+|- RunError        RuntimeError  a run folder that is missing, foreign or damaged
+|- DivergedError   RuntimeError  too many non-finite steps
+`- GateError       RuntimeError  a proof before the first step that did not hold
 """
 
 

@@ -1,4 +1,4 @@
-"""One recipe: everything a run is told, from a YAML file, `key=value` words or Python, and checked before anything runs.
+"""One recipe: all that a run is told, by a YAML file, `key=value` words or Python, and checked before anything runs.
 
 A recipe is made of the rooms' own options; their fields are its keys. All that is wrong with one is told at once.
 """
@@ -67,6 +67,14 @@ SECTIONS: Mapping[str, type] = {
 }
 PLUGS: Mapping[str, Mapping[str, type]] = {"method": methods, "objective": objectives}
 DEFAULTS: Mapping[str, str] = {"method": "lora", "objective": "sft"}
+
+
+def recipe(**sections: Json) -> Recipe:
+    """A recipe in Python: `recipe(data={"train": "train.csv"}, train={"lr": 1e-4}, run="runs/one")`.
+
+    Raises RecipeError naming every problem.
+    """
+    return make_recipe(sections)
 
 
 def load_recipe(path: Path | None, overrides: Iterable[str] = ()) -> Recipe:

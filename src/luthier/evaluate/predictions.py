@@ -18,22 +18,23 @@ from luthier.types import Json
 def write_predictions(
     path: Path, tuned: Sequence[Row], base: Sequence[Row] | None = None, *, split: str = "test"
 ) -> None:
-    """Writes the rows, whole or not at all; without a base its field is null.
+    """Writes the rows, whole or not at all; where the base was not asked, its field is null.
 
-    Raises ShapeError if base and tuned are not of the same rows.
+    Raises ShapeError if the base was asked a row that the tuned model was not.
     """
-    if base is not None and [row.id for row in base] != [row.id for row in tuned]:
-        raise ShapeError(f"{len(base)} base rows are not the {len(tuned)} tuned ones; evaluate both on the same rows")
+    before = {row.id: row for row in base or ()}
+    if strange := before.keys() - {row.id for row in tuned}:
+        raise ShapeError(f"{len(strange)} base rows are not among the {len(tuned)} tuned ones; evaluate the same rows")
     unfinished = path.with_name(path.name + ".tmp")
     with unfinished.open("w", encoding="utf-8") as file:
-        for at, row in enumerate(tuned):
-            line = _line(row, None if base is None else base[at], split)
+        for row in tuned:
+            line = _line(row, before.get(row.id), split)
             file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
     os.replace(unfinished, path)
 
 
 def read_predictions(path: Path) -> tuple[tuple[Row, ...], tuple[Row, ...] | None]:
-    """The tuned rows, and the base rows where the file has them.
+    """The tuned rows, and those of the base where it was asked, in the same order.
 
     Raises RunError with file and line for a file that is missing or damaged.
     """
@@ -44,8 +45,6 @@ def read_predictions(path: Path) -> tuple[tuple[Row, ...], tuple[Row, ...] | Non
         raise RunError(f"{path}: cannot be read ({error}); evaluate the run again") from error
     found = [_read(line, f"{path}:{at}") for at, line in enumerate(lines, start=1)]
     base = [row for _, row in found if row is not None]
-    if base and len(base) != len(found):
-        raise RunError(f"{path}: only {len(base)} of {len(found)} rows have a base; evaluate the run again")
     return tuple(row for row, _ in found), tuple(base) or None
 
 

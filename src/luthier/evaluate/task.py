@@ -39,6 +39,9 @@ class EvaluateOptions:
     """Most tokens an answer may have; None allows half as many again as the longest reference, 16 to 1024."""
     validation_rows: int | None = 300
     """Rows an evaluation during training looks at: the same ones every time, of every label; None takes all."""
+    base_rows: int | None = 500
+    """Test rows the untuned model is asked, too, for the comparison, which is paired on them; None asks all. It is not
+    sure of any answer, so each of its choices costs many times a tuned model's."""
     token_budget: int = 8192
     """Distinct tokens computed at a time: decides memory and speed, and nothing else."""
     resamples: int = 2000

@@ -26,6 +26,11 @@ class Full:
         return True
 
     @property
+    def usual_lr(self) -> float:
+        """A low rate: the weights themselves move."""
+        return 5e-5
+
+    @property
     def removable(self) -> bool:
         """False: the base's weights are the ones that change."""
         return False
@@ -54,6 +59,11 @@ class Freeze:
     def starts_as_base(self) -> bool:
         """True: nothing is added."""
         return True
+
+    @property
+    def usual_lr(self) -> float:
+        """A low rate: the weights themselves move."""
+        return 5e-5
 
     @property
     def removable(self) -> bool:

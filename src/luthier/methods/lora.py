@@ -40,6 +40,11 @@ class LoRA:
         return True
 
     @property
+    def usual_lr(self) -> float:
+        """About ten times that of full tuning, nearly whatever the rank."""
+        return 5e-4
+
+    @property
     def removable(self) -> bool:
         """True: the base is frozen."""
         return True

@@ -26,6 +26,10 @@ class Method(Protocol):
     def removable(self) -> bool:
         """Whether what was learned can be switched off and merged, because the base's weights stay as they were."""
 
+    @property
+    def usual_lr(self) -> float:
+        """The highest learning rate where a recipe names none."""
+
     def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
         """Readies a freshly opened network for training, in place.
 

@@ -65,6 +65,8 @@ class Task:
 
     kind: Literal["choice", "text"] = "text"
     labels: tuple[str, ...] | None = None
+    max_new_tokens: int = 256
+    """Most tokens an answer was allowed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,52 @@
+"""What a run would do: rows, tokens, cost, and three rows with their learned tokens coloured. Nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from rich.text import Text
+
+from luthier.data.render import pieces
+from luthier.recipe import Recipe, to_tree
+from luthier.run.estimate import expect
+from luthier.run.prepare import Prepared, prepare
+from luthier.run.show import Show, coloured
+from luthier.types import Json
+
+ROWS = 3
+
+
+def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
+    """Prepares everything, tastes one micro-batch, tells, and stops."""
+    prepared = prepare(recipe, show)
+    for sequence in prepared.sequences[:ROWS]:
+        show.say(
+            Text.assemble((f"\n{sequence.example}", "bold"), f"  {len(sequence)} tokens, {sequence.supervised} learned")
+        )
+        show.say(coloured(pieces(sequence, prepared.model.tokenizer)))
+    _say_issues(prepared, show)
+    recipe.method.attach(prepared.model.network, dtype=prepared.model.dtype, seed=recipe.train.seed)
+    expected = expect(prepared)
+    show.say("\n" + expected.told())
+    show.say("dry run: the gate holds on every row, and nothing was written")
+    fates = [row.fate for row in prepared.rows]
+    return {
+        "recipe": to_tree(recipe),
+        "rows": {fate: fates.count(fate) for fate in ("kept", "cut", "left out")},
+        "splits": {part: len(rows) for part, rows in prepared.splits.items()},
+        "steps": expected.size.steps,
+        "logical_tokens": expected.size.logical,
+        "distinct_tokens": expected.size.distinct,
+        "sharing": expected.size.sharing,
+        "trainable": expected.trainable,
+        "parameters": expected.parameters,
+        "cost": dict(asdict(expected.cost)),
+        "issues": [dict(asdict(issue)) for issue in prepared.issues],
+    }
+
+
+def _say_issues(prepared: Prepared, show: Show) -> None:
+    for issue in prepared.issues[:10]:
+        show.say(f"{issue.check}: {issue.why}; {issue.remedy}")
+    if len(prepared.issues) > 10:
+        show.say(f"... and {len(prepared.issues) - 10:,} more issues")

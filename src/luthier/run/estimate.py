@@ -1,0 +1,55 @@
+"""What a run will take, told before it starts: steps, tokens, sharing, time, memory, energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from luthier.batch import pack
+from luthier.run.prepare import Prepared
+from luthier.train.forecast import Estimate, Forecast, estimate, forecast
+from luthier.train.log import spoken
+
+FORWARD_SHARE = 0.4
+"""Of a training step's time, what a forward alone takes; an evaluated row is asked and scored, so it counts twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The run that is about to start."""
+
+    size: Forecast
+    cost: Estimate
+    """Training and evaluating together."""
+    trainable: int
+    parameters: int
+
+    def told(self) -> str:
+        """For people."""
+        size, cost = self.size, self.cost
+        return (
+            f"{size.steps:,} steps over {size.examples:,} rows: {size.logical:,} tokens, of which {size.distinct:,} "
+            f"are computed (D = {size.sharing:.2f}); {self.trainable:,} of {self.parameters:,} parameters learn "
+            f"({self.trainable / self.parameters:.2%})\n"
+            f"estimate: {spoken(cost.seconds)}, {cost.peak_bytes / 2**30:.1f} GiB, {cost.energy_wh:.2g} Wh "
+            f"({cost.assumption})"
+        )
+
+
+def expect(prepared: Prepared) -> Expected:
+    """Judged from a real micro-batch, computed forward and backward, that changes nothing. Attach the method first."""
+    recipe, network = prepared.recipe, prepared.model.network
+    size = forecast(prepared.sequences, recipe.train)
+    cost = estimate(prepared.model, recipe.objective, size)
+    more = 1 + _evaluation_tokens(prepared) / max(1, size.distinct)
+    cost = replace(cost, seconds=cost.seconds * more, energy_wh=cost.energy_wh * more)
+    learned = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    return Expected(size, cost, learned, sum(parameter.numel() for parameter in network.parameters()))
+
+
+def _evaluation_tokens(prepared: Prepared) -> int:
+    """What evaluating costs, in tokens of training: the test twice, the validation sample at every look."""
+    train = prepared.recipe.train
+    looks = train.evaluations_per_epoch * train.epochs
+    rows = len(prepared.asked) + len(prepared.compared) + looks * len(prepared.watched)
+    some = prepared.sequences[:64]
+    return round(rows * 2 * FORWARD_SHARE * pack(some).distinct / max(1, len(some)))

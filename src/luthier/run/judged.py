@@ -1,0 +1,81 @@
+"""`luthier evaluate`: any number of runs and models on the same rows, as a table or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.console import Console
+from rich.table import Table
+
+from luthier.data.read import ReadOptions
+from luthier.evaluate import Evaluation, Interval, verdict_json
+from luthier.evaluate.tables import interval_json
+from luthier.evaluate.verdict import Verdict
+from luthier.recipe import Recipe
+from luthier.run.assess import assess
+from luthier.run.assistant import recipe_of
+from luthier.run.show import Show
+from luthier.types import Json
+
+
+def judged(
+    targets: Sequence[str], *, data: str | None, input: str | None, output: str | None, base: bool, as_json: bool
+) -> int:
+    """Judges each target and prints the figures with their 95 % intervals."""
+    show = Show(silent=as_json)
+    columns: dict[str, Evaluation] = {}
+    verdicts: dict[str, Verdict] = {}
+    for target in targets:
+        tuned, before, verdict = assess(
+            target, data=data, reading=_reading(target, input, output), against_base=base, show=show
+        )
+        if before is not None and verdict is not None:
+            columns[f"{target} (base)"], verdicts[target] = before, verdict
+        columns[target] = tuned
+    if as_json:
+        print(json.dumps(_json(columns, verdicts), ensure_ascii=False, indent=1))
+        return 0
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_table(columns))
+    for verdict in verdicts.values():
+        console.print(verdict.sentence, markup=False)
+    return 0
+
+
+def _reading(target: str, input: str | None, output: str | None) -> ReadOptions | None:
+    """A run's own way of reading, with other columns where they are named."""
+    from pathlib import Path
+
+    own: Recipe | None = recipe_of(Path(target)) if (Path(target) / "recipe.yaml").is_file() else None
+    if own is None:
+        return ReadOptions(input=input, output=output)
+    if input is None and output is None:
+        return None
+    return replace(own.data, input=input or own.data.input, output=output or own.data.output)
+
+
+def _table(columns: dict[str, Evaluation]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table.add_column("metric")
+    for name, one in columns.items():
+        table.add_column(f"{name}, n = {len(one.rows):,}", justify="right")
+    metrics = list(dict.fromkeys(name for one in columns.values() for name in one.metrics))
+    for metric in metrics:
+        table.add_row(metric, *(_cell(one.metrics.get(metric)) for one in columns.values()))
+    return table
+
+
+def _cell(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})"
+
+
+def _json(columns: dict[str, Evaluation], verdicts: dict[str, Verdict]) -> dict[str, Json]:
+    return {
+        "models": {
+            name: {"n": len(one.rows), "metrics": {metric: interval_json(i) for metric, i in one.metrics.items()}}
+            for name, one in columns.items()
+        },
+        "verdicts": {name: verdict_json(verdict) for name, verdict in verdicts.items()},
+    }

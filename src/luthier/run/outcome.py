@@ -1,0 +1,111 @@
+"""report.json: what came of a run, each number traceable to a line of the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from luthier.data.render import pieces
+from luthier.evaluate import (
+    Evaluation,
+    classes_json,
+    compare,
+    confusions_json,
+    evaluation,
+    metrics_json,
+    task_json,
+    verdict_json,
+)
+from luthier.evaluate.tables import interval_json
+from luthier.export import use_lines
+from luthier.recipe import to_tree
+from luthier.run.estimate import Expected
+from luthier.run.prepare import Prepared
+from luthier.train.loop import TrainResult
+from luthier.train.meter import Cost
+from luthier.types import Json
+
+SHOWN = 3
+"""Training rows whose learned tokens the report colours."""
+
+
+def report(
+    prepared: Prepared,
+    folder: Path,
+    base: Evaluation | None,
+    tuned: Evaluation | None,
+    result: TrainResult,
+    expected: Expected,
+    took: Cost,
+) -> dict[str, Json]:
+    """The whole of report.json."""
+    recipe, model = prepared.recipe, prepared.model
+    return {
+        "title": folder.name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **_judged(base, tuned),
+        "cost": {"estimate": _plain(expected.cost), "took": _plain(took)},
+        "speed": {
+            "distinct_per_s": result.distinct / max(result.seconds, 1e-9),
+            "logical_per_s": result.logical / max(result.seconds, 1e-9),
+            "sharing": result.logical / max(1, result.distinct),
+        },
+        "model": {
+            "name": model.name,
+            "parameters": expected.parameters,
+            "trainable": expected.trainable,
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "device": model.device.type,
+            "shared": model.shared,
+            "reason": model.reason,
+        },
+        "method": to_tree(recipe)["method"],
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "stopped_early": result.stopped_early,
+        "refused": result.refused,
+        "shown": _shown(prepared),
+        "use": use_lines(folder),
+        "issues": {"flagged": sum(issue.flagged for issue in prepared.issues), "total": len(prepared.issues)},
+    }
+
+
+def _judged(base: Evaluation | None, tuned: Evaluation | None) -> dict[str, Json]:
+    """Verdict and metrics; a run without test rows says that it has none."""
+    if base is None or tuned is None:
+        word = "not enough rows to tell"
+        why = "There are no test rows, so nothing is claimed." if tuned is None else "The base was not measured."
+        return {"verdict": {"word": word, "metric": "none", "n": 0, "rows_needed": None, "sentence": why}}
+    paired = _among(tuned, base)
+    whole: dict[str, Json] = {name: interval_json(one) for name, one in tuned.metrics.items()}
+    return {
+        "verdict": verdict_json(compare(base, paired)),
+        "task": task_json(tuned),
+        "metrics": metrics_json(base, paired),
+        "tuned_on_all": {"n": len(tuned.rows), "metrics": whole},
+        "classes": classes_json(base, paired),
+        "confusions": confusions_json(base, paired),
+    }
+
+
+def _among(tuned: Evaluation, base: Evaluation) -> Evaluation:
+    """The tuned model on the rows the base was asked, too."""
+    asked = {row.id for row in base.rows}
+    rows = [row for row in tuned.rows if row.id in asked]
+    return evaluation(rows, tuned.task, unfinished=tuned.unfinished, resamples=tuned.resamples, seed=tuned.seed)
+
+
+def _shown(prepared: Prepared) -> list[Json]:
+    shown: list[Json] = []
+    for sequence in prepared.sequences[:: max(1, len(prepared.sequences) // SHOWN)][:SHOWN]:
+        parts: list[Json] = [
+            {"text": text, "learned": learned} for text, learned in pieces(sequence, prepared.model.tokenizer)
+        ]
+        shown.append({"id": sequence.example, "pieces": parts})
+    return shown
+
+
+def _plain(cost: object) -> dict[str, Json]:
+    found: dict[str, Json] = asdict(cost)  # type: ignore[call-overload]
+    return found

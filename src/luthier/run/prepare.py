@@ -1,0 +1,143 @@
+"""From a recipe to rows that are proved fit to train on: read, split, check, open the model, render, prove.
+
+Nothing is written here, so a dry run ends with what this returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from luthier.checks import checks
+from luthier.checks.cut import cut
+from luthier.checks.gate import prove
+from luthier.data.ledger import LedgerRow, ledger
+from luthier.data.read import FileFacts, LeftOut, Reading, distinct_names, read
+from luthier.data.render import Rendered, render_all
+from luthier.data.split import SplitOptions, split
+from luthier.errors import DataError
+from luthier.evaluate import Task, infer, label_issues, merge_references, sample
+from luthier.model.accept import open_model
+from luthier.model.load import Model
+from luthier.recipe import DataOptions, Recipe
+from luthier.run.show import Show
+from luthier.types import Example, Issue, TokenSequence
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Everything a run needs before its first step."""
+
+    recipe: Recipe
+    model: Model
+    files: dict[str, FileFacts]
+    """What was read, by role."""
+    splits: dict[str, tuple[Example, ...]]
+    sequences: tuple[TokenSequence, ...]
+    """What is learned from; a sequence's group is its example."""
+    rows: tuple[LedgerRow, ...]
+    issues: tuple[Issue, ...]
+    task: Task
+
+    @property
+    def asked(self) -> tuple[Example, ...]:
+        """The test rows, those of one prompt merged into one with all its references."""
+        return merge_references(self.splits["test"])
+
+    @property
+    def compared(self) -> tuple[Example, ...]:
+        """The test rows that the untuned model is asked, too: all, or a fixed sample where there are many."""
+        options = self.recipe.evaluate
+        return sample(self.asked, options.base_rows or len(self.asked), seed=options.seed)
+
+    @property
+    def watched(self) -> tuple[Example, ...]:
+        """The validation rows an evaluation during training looks at, merged likewise."""
+        options = self.recipe.evaluate
+        rows = merge_references(self.splits["validation"])
+        return sample(rows, options.validation_rows or len(rows), seed=options.seed)
+
+
+def prepare(recipe: Recipe, show: Show) -> Prepared:
+    """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy."""
+    readings, splits = read_splits(recipe.data)
+    show.say(_told(readings, splits))
+    model = open_model(recipe.model, masters=not recipe.method.removable)
+    show.say(
+        f"model {model.name} on {model.device.type} in {str(model.dtype).removeprefix('torch.')}: {_sharing(model)}"
+    )
+    rendered = list(render_all(splits["train"], model.tokenizer, max_length=model.max_length, learn=recipe.data.learn))
+    whole = [i for i, row in enumerate(rendered) if not any(one.cut for one in row)]
+    if not whole:
+        raise DataError(
+            f"no training row fits in {model.max_length} tokens; raise model.max_length or shorten the rows"
+        )
+    kept, fit = [splits["train"][i] for i in whole], [rendered[i] for i in whole]
+    prove(kept, fit, model.tokenizer, stop=model.stop, learn=recipe.data.learn)
+    issues = (
+        *cut(rendered, max_length=model.max_length),
+        *(issue for check in checks.values() for issue in check(splits)),
+        *label_issues([e for part in PARTS for e in splits[part]], ()),
+    )
+    return Prepared(
+        recipe=recipe,
+        model=model,
+        files={role: reading.file for role, reading in readings.items()},
+        splits=splits,
+        sequences=tuple(one.sequence for row in fit for one in row),
+        rows=_ledger(splits, rendered, [left for reading in readings.values() for left in reading.left_out]),
+        issues=issues,
+        task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),
+    )
+
+
+def read_splits(data: DataOptions) -> tuple[dict[str, Reading], dict[str, tuple[Example, ...]]]:
+    """What each named file gave, and the rows divided; the same recipe gives the same division."""
+    readings = _read(data)
+    return readings, _split(data, readings)
+
+
+def _read(data: DataOptions) -> dict[str, Reading]:
+    """The training file, and the validation and test files where the recipe names any."""
+    given = {"train": data.train, "validation": data.validation, "test": data.test}
+    paths = {role: path for role, path in given.items() if isinstance(path, str)}
+    names = dict(zip(paths, distinct_names(list(paths.values())), strict=True))
+    found = {"train": read(data.train, data, name=names["train"])}
+    for role in paths.keys() - {"train"}:
+        found[role] = read(paths[role], data, labels=found["train"].labels, name=names[role])
+    return found
+
+
+def _split(data: DataOptions, readings: dict[str, Reading]) -> dict[str, tuple[Example, ...]]:
+    given = {role: reading.examples for role, reading in readings.items() if role != "train"}
+    shares = SplitOptions(
+        validation=data.validation if isinstance(data.validation, float | int) else 0.0,
+        test=data.test if isinstance(data.test, float | int) else 0.0,
+        seed=data.seed,
+    )
+    return split(readings["train"].examples, shares, validation=given.get("validation"), test=given.get("test"))
+
+
+def _ledger(
+    splits: dict[str, tuple[Example, ...]], rendered: Sequence[tuple[Rendered, ...]], left_out: list[LeftOut]
+) -> tuple[LedgerRow, ...]:
+    by_id = {example.id: row for example, row in zip(splits["train"], rendered, strict=True)}
+    return ledger(splits, by_id, left_out)
+
+
+def _told(readings: dict[str, Reading], splits: dict[str, tuple[Example, ...]]) -> str:
+    files = ", ".join(f"{reading.file.path} ({reading.file.rows:,} rows)" for reading in readings.values())
+    parts = ", ".join(f"{len(splits[part]):,} {part}" for part in PARTS)
+    left = sum(len(reading.left_out) for reading in readings.values())
+    labels = readings["train"].labels
+    return (
+        f"read {files}: {parts}"
+        + (f"; {left:,} left out, see rows.jsonl" if left else "")
+        + (f"; {len(labels)} labels" if labels else "")
+    )
+
+
+def _sharing(model: Model) -> str:
+    return "shared beginnings are computed once" if model.shared else f"unshared, because {model.reason}"

@@ -1,0 +1,72 @@
+"""What a run tells a person while it goes on: sentences, coloured rows, bars. Silent where a machine is reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, RenderableType
+from rich.progress import Progress as Bars
+from rich.progress import TaskID
+from rich.text import Text
+
+from luthier.train.log import Progress
+
+PLAIN_EVERY = 10
+"""Off a terminal, a stage of work is told in this many lines."""
+
+
+class Show:
+    """One console for a whole run; `silent` tells nothing but still works."""
+
+    def __init__(self, *, silent: bool = False, console: Console | None = None) -> None:
+        self.silent = silent
+        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bars: Bars | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._told: dict[str, int] = {}
+
+    def say(self, what: RenderableType) -> None:
+        """Prints a sentence, a table, a row."""
+        if not self.silent:
+            self.console.print(what, markup=False)
+
+    def training(self) -> Progress:
+        """The bar of the training loop."""
+        return Progress("silent" if self.silent else "auto", console=self.console)
+
+    def stage(self, title: str, done: int, total: int) -> None:
+        """Moves a named piece of work on; it ends when `done` reaches `total`."""
+        if self.silent or total <= 0:
+            return
+        if not self.console.is_terminal:
+            return self._line(title, done, total)
+        if self._bars is None:
+            self._bars = Bars(console=self.console, transient=True)
+            self._bars.start()
+        if title not in self._tasks:
+            self._tasks[title] = self._bars.add_task(title, total=total)
+        self._bars.update(self._tasks[title], completed=done, total=total)
+        if done >= total:
+            self._bars.remove_task(self._tasks.pop(title))
+        if not self._tasks:
+            self.rest()
+
+    def rest(self) -> None:
+        """Takes the bars off the screen."""
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars, self._tasks = None, {}
+
+    def _line(self, title: str, done: int, total: int) -> None:
+        tenth = done * PLAIN_EVERY // total
+        if tenth > self._told.get(title, 0):
+            self.say(f"{title}: {done:,} of {total:,}")
+        self._told[title] = tenth if done < total else 0
+
+
+def coloured(pieces: Iterable[tuple[str, bool]]) -> Text:
+    """A row's text with what is learned in green and underlined, what is not in grey."""
+    text = Text()
+    for piece, learned in pieces:
+        text.append(piece, style="bold green underline" if learned else "dim")
+    return text
