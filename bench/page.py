@@ -1,0 +1,173 @@
+"""The figures as a page: what stands between the two marks in docs/benchmarks.md; the words around them are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+
+from environment import Machine
+from limit import flops
+from prepare import Recipe
+from tuned import Settings, Trial
+from work import RANK, Measured, Work
+
+BEGIN, END = "<!-- measured: begin (written by bench/run.py) -->", "<!-- measured: end -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One work with everything measured on it."""
+
+    work: Work
+    recipe: Recipe
+    arms: dict[str, list[Measured]]
+    """Luthier, TRL as it comes and TRL tuned, each once a round."""
+    settings: Settings
+    """TRL's tuned ones."""
+    trials: list[Trial]
+
+    @property
+    def skip(self) -> int:
+        """Steps that are not timed."""
+        return self.arms["Luthier"][0].warmup
+
+    def seconds(self, arm: str) -> list[float]:
+        """Every timed step of every round."""
+        return [s for run in self.arms[arm] for s in run.timed]
+
+    def peak(self, arm: str) -> float:
+        """Median over the rounds of the most memory held, in bytes."""
+        return median(run.peak_bytes for run in self.arms[arm])
+
+    def last(self, arm: str) -> list[float]:
+        """For each seed the mean loss of the last three steps."""
+        return [mean(run.losses[-3:]) for run in self.arms[arm]]
+
+    def limit(self, arm: str) -> float:
+        """T_min in seconds, at the median rate this arm's processes measured."""
+        counts = self.work.counts[self.skip :]
+        useful = mean(flops(self.work.shape, step, rank=RANK) for step in counts)
+        return useful / median(run.rate for run in self.arms[arm])
+
+
+def write(page: Path, machine: Machine, findings: list[Finding], *, command: str) -> None:
+    """Puts the figures between the marks. Raises SystemExit where the page has none."""
+    text = page.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{page}: the lines {BEGIN} and {END} are not there, so the figures have no place")
+    figures = "\n".join(measured(machine, findings, command))
+    page.write_text(f"{before}{BEGIN}\n\n{figures}\n{END}{after}", encoding="utf-8")
+
+
+def measured(machine: Machine, findings: list[Finding], command: str) -> Iterable[str]:
+    """The generated part, line by line."""
+    first = findings[0].arms
+    versions = {**first["Luthier"][0].versions, **first["TRL as it comes"][0].versions}
+    yield f"Machine: {machine.processor}, {machine.cores} cores, {machine.memory_gb:.0f} GB, "
+    yield f"{', '.join(machine.flags) or 'none of the vector extensions looked for'}; {machine.system}; "
+    yield f"load before the run {machine.load:.2f}. Versions: {', '.join(f'{k} {v}' for k, v in versions.items())}."
+    yield f"Command: `{command}`.\n"
+    yield from bars(findings)
+    for finding in findings:
+        yield from section(finding)
+
+
+def bars(findings: list[Finding]) -> Iterable[str]:
+    """Each ratio beside its bar."""
+    yield "| work | what | measured | bar | |"
+    yield "|---|---|---|---|---|"
+    for finding in findings:
+        key, recipe = finding.work.key, finding.recipe
+        times = ratio(finding, "TRL as it comes")
+        tuned = ratio(finding, "TRL tuned")
+        yield row(f"({key})", "times as fast as TRL as it comes", f"{times:.1f}", f"{recipe.times_faster:g}",
+                  word(times >= recipe.times_faster))  # fmt: skip
+        yield row(f"({key})", "times as fast as TRL tuned", f"{tuned:.1f}", "none", "")
+        if recipe.share_of_memory is not None:
+            share = finding.peak("Luthier") / finding.peak("TRL as it comes")
+            bar = recipe.share_of_memory
+            yield row(f"({key})", "share of the memory of TRL as it comes", f"{share:.2f}", f"{bar:.2f}",
+                      word(share <= bar))  # fmt: skip
+    yield ""
+
+
+def section(finding: Finding) -> Iterable[str]:
+    """One work: the arms, the losses, what was tried for TRL."""
+    work, skip = finding.work, finding.skip
+    distinct, logical = work.mean("distinct", skip=skip), work.mean("logical", skip=skip)
+    yield f"### ({work.key}) {work.title}\n"
+    timed = len(finding.arms["Luthier"][0].timed)
+    yield f"{work.rows_per_step} rows a step: {logical:.0f} tokens, of which {distinct:.0f} distinct "
+    yield f"(D = {logical / distinct:.2f}) and {work.mean('supervised', skip=skip):.0f} learned. "
+    yield f"{len(finding.arms['Luthier'])} rounds of {skip} + {timed} steps.\n"
+    yield "| | s a step, median (least to most) | examples/s | logical tokens/s | distinct tokens/s | peak memory "
+    yield "| T_min / T | its products alone | first loss | last loss, over seeds |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for name in finding.arms:
+        yield arm(finding, name, distinct, logical)
+    yield f"\n{losses(finding)}\n"
+    yield from tried(finding)
+
+
+def arm(finding: Finding, name: str, distinct: float, logical: float) -> str:
+    """One arm's line."""
+    runs, seconds = finding.arms[name], finding.seconds(name)
+    step, last = median(seconds), finding.last(name)
+    share = finding.limit(name) / step
+    if share > 1:
+        raise SystemExit(f"({finding.work.key}) {name}: {share:.0%} of what is possible; something is measured wrongly")
+    return row(
+        name,
+        f"{step:.2f} ({min(seconds):.2f} to {max(seconds):.2f})",
+        f"{finding.work.rows_per_step / step:.2f}",
+        f"{logical / step:.0f}",
+        f"{distinct / step:.0f}",
+        f"{finding.peak(name) / 1e9:.2f} GB",
+        f"{share:.1%}",
+        f"{median(run.rate for run in runs) / 1e9:.0f} GFLOP/s, {runs[0].dtype}, {runs[0].rate_rows} rows",
+        f"{runs[0].losses[0]:.4f}",
+        f"{mean(last):.4f} ({min(last):.4f} to {max(last):.4f})",
+    )
+
+
+def losses(finding: Finding) -> str:
+    """Whether the arms learned alike: their mean losses apart by no more than seeds of one arm are."""
+    ours = finding.last("Luthier")
+    spread = max(max(v) - min(v) for v in (ours, finding.last("TRL as it comes"), finding.last("TRL tuned")))
+    apart = [abs(mean(ours) - mean(finding.last(name))) for name in ("TRL as it comes", "TRL tuned")]
+    if len(ours) < 2:
+        return f"Last losses lie {max(apart):.4f} apart at most; one seed says nothing of the noise."
+    held = "within" if max(apart) <= spread else "NOT within"
+    return f"Last losses lie {max(apart):.4f} apart at most, {held} the {spread:.4f} that seeds of one arm span."
+
+
+def tried(finding: Finding) -> Iterable[str]:
+    """What was tried for TRL, and what was taken."""
+    yield f"TRL tuned is `{json.dumps(finding.settings)}` on top of its defaults."
+    if not finding.trials:
+        yield "These settings were given, not searched for.\n"
+        return
+    yield "Tried, each on top of the best before it:\n\n| option | s a step | |\n|---|---|---|"
+    for trial in finding.trials:
+        yield row(trial.name, "" if trial.seconds is None else f"{trial.seconds:.2f}", trial.remark)
+    yield ""
+
+
+def ratio(finding: Finding, other: str) -> float:
+    """How many times as fast ours is: the other's median step over our median step."""
+    return median(finding.seconds(other)) / median(finding.seconds("Luthier"))
+
+
+def word(holds: bool) -> str:
+    """Plainly."""
+    return "reached" if holds else "**not reached**"
+
+
+def row(*cells: str) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
