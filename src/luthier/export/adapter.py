@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from luthier.errors import RunError
 from luthier.export.base import base_of
-from luthier.export.format import Tolerance, write_companions
+from luthier.export.format import FLOAT32, Tolerance, write_companions
 from luthier.methods.peft import CONFIG, WEIGHTS, restore_adapter
 from luthier.methods.tuned import Tuned
 from luthier.model.load import Model, ModelOptions, load, stop_tokens
@@ -52,7 +52,3 @@ class Adapter:
     def tolerance(self, folder: Path) -> Tolerance:
         """Float32: the tensors are the same bits, and only the order of summation differs."""
         return FLOAT32
-
-
-FLOAT32 = Tolerance(mean=1e-4, largest=1e-3)
-"""Of weights that are kept in float32."""

@@ -10,24 +10,23 @@ from typing import Literal
 import torch
 from transformers import AutoConfig
 
-from luthier.export.adapter import FLOAT32
 from luthier.export.base import base_of
-from luthier.export.format import Tolerance, settings, write_companions
+from luthier.export.format import BFLOAT16, FLOAT16, FLOAT32, Tolerance, settings, write_companions
 from luthier.methods.method import merge
 from luthier.methods.tuned import Tuned
 from luthier.model.load import Model, ModelOptions, load
 
-HALF = Tolerance(mean=0.02, largest=0.5)
-"""Of weights rounded once to bfloat16 or float16."""
 STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+TOLERANCES = {"float32": FLOAT32, "bfloat16": BFLOAT16, "float16": FLOAT16}
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
     """Hugging Face layout: what `AutoModelForCausalLM.from_pretrained` and every server open."""
 
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the written weights; auto is the base's own, bfloat16 where it says none."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the written weights; auto is the base's own after an adapter, and float32 after tuning the
+    weights themselves, whose small updates bfloat16 would round away."""
 
     @property
     def name(self) -> str:
@@ -36,7 +35,7 @@ class Merged:
 
     def write(self, model: Model, tuned: Tuned, folder: Path) -> None:
         """Adds what was learned to the weights in float32, rounds them once, and writes safetensors."""
-        dtype = STORED[self.dtype] if self.dtype != "auto" else _dtype_of_base(tuned.options)
+        dtype = STORED[self.dtype] if self.dtype != "auto" else _own_dtype(tuned)
         merge(model.network)
         for parameter in model.network.parameters():
             parameter.data = parameter.data.to(dtype)
@@ -49,13 +48,14 @@ class Merged:
         return load(ModelOptions(str(folder), dtype="float32", device=device))
 
     def tolerance(self, folder: Path) -> Tolerance:
-        """That of float32, or of weights rounded to 8 or 11 significant bits."""
-        stored = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("dtype")
-        return FLOAT32 if stored == "float32" else HALF
+        """That of the number format in which the weights are stored."""
+        return TOLERANCES[json.loads((folder / "config.json").read_text(encoding="utf-8"))["dtype"]]
 
 
-def _dtype_of_base(options: ModelOptions) -> torch.dtype:
-    base = base_of(options)
+def _own_dtype(tuned: Tuned) -> torch.dtype:
+    if not tuned.adapted:
+        return torch.float32
+    base = base_of(tuned.options)
     config = AutoConfig.from_pretrained(
         base.name, revision=base.revision or "main", local_files_only=base.kind != "hub", trust_remote_code=False
     )

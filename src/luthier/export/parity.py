@@ -73,7 +73,7 @@ class Parity:
         """What does not hold, and what to do."""
         found = []
         if not (self.mean <= self.tolerance.mean and self.largest <= self.tolerance.largest):
-            found.append("its log-probabilities are not those of the tuned model; export again, in float32 if need be")
+            found.append("its log-probabilities are not those of the tuned model; export float32, or again if it is")
         elif self.base is not None and self.base > AGREES and self.mean > CONTROL * self.base:
             found.append("rounding swallows what was learned; export float32, or the adapter")
         if self.same + self.ties < self.answers:
@@ -100,50 +100,53 @@ def prove(
     tuned = find_tuned(run, checkpoint=checkpoint)
     rows = rows_of(tuned, limit=trial.rows) if examples is None else examples
     truth = ask(open_found(tuned, dtype="float32", device=device), rows, trial)
-    return hold(truth, folder, format=format, device=device)
+    try:
+        return hold(truth, folder, format=format, device=device)
+    except GateError as error:
+        raise GateError(f"{folder}: {error}") from error
 
 
 def hold(truth: Truth, folder: Path, *, format: Format, device: Literal["auto", "cpu", "cuda"] = "auto") -> Parity:
     """Holds an export against the truth; raises GateError with everything that does not hold."""
-    with _opening(folder):
+    with _opening():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         settings = GenerationConfig.from_pretrained(folder, local_files_only=True)
-    _hold_tokenizer(truth, tokenizer, folder)
-    _hold_stop(truth, settings, folder)
-    with _opening(folder):
+    _hold_tokenizer(truth, tokenizer)
+    _hold_stop(truth, settings)
+    with _opening():
         export = format.read(folder, device=device)
         tolerance = format.tolerance(folder)
     found = _compared(truth, export, tolerance)
     if found.failures:
-        raise GateError(f"{folder}: {'; '.join(found.failures)}. {found.sentence}")
+        raise GateError(f"{'; '.join(found.failures)}. {found.sentence}")
     return found
 
 
 @contextmanager
-def _opening(folder: Path) -> Iterator[None]:
+def _opening() -> Iterator[None]:
     """Says of a file that is missing or damaged that the export failed, in the words of whoever tried to read it."""
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise GateError(f"{folder}: does not open: {' '.join(str(error).split())}; export again") from error
+        raise GateError(f"it does not open: {' '.join(str(error).split())}; export again") from error
 
 
-def _hold_tokenizer(truth: Truth, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def _hold_tokenizer(truth: Truth, tokenizer: PreTrainedTokenizerBase) -> None:
     if not tokenizer.chat_template:
-        raise GateError(f"{folder}: its tokenizer has no chat template, and it was trained with one; export again")
+        raise GateError("its tokenizer has no chat template, and it was trained with one; export again")
     for example, row in zip(truth.examples, truth.rendered, strict=True):
         again = render(example, tokenizer, max_length=None, example_index=0)[0]
         served = np.array_equal(prompt_tokens(example, tokenizer), _prompt(row))
         if not (served and again.prompt == row.prompt and np.array_equal(again.sequence.tokens, row.sequence.tokens)):
             remedy = "its template or vocabulary is another; export again"
-            raise GateError(f"{folder}: renders the row {example.id} otherwise than it was trained; {remedy}")
+            raise GateError(f"it renders the row {example.id} otherwise than it was trained; {remedy}")
 
 
-def _hold_stop(truth: Truth, settings: GenerationConfig, folder: Path) -> None:
+def _hold_stop(truth: Truth, settings: GenerationConfig) -> None:
     stated = settings.eos_token_id
     if set(stated if isinstance(stated, list) else [stated]) != truth.stop:
         wanted = f"generation stops on {sorted(truth.stop)} in the run"
-        raise GateError(f"{folder}: {wanted}, and on {stated} in generation_config.json; export again")
+        raise GateError(f"{wanted}, and on {stated} in generation_config.json; export again")
 
 
 def _compared(truth: Truth, export: Model, tolerance: Tolerance) -> Parity:

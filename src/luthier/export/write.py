@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from luthier.errors import RunError
+from luthier.errors import GateError, RunError
 from luthier.export.base import base_of
 from luthier.export.format import Format
 from luthier.export.parity import Parity, hold
 from luthier.export.rows import rows_of
 from luthier.export.truth import Trial, ask
 from luthier.export.use import use_lines
+from luthier.methods.peft import CONFIG as ADAPTER
 from luthier.methods.tuned import Tuned, find_tuned, open_found
 from luthier.types import Example
 
@@ -61,7 +62,10 @@ def export(
         truth = ask(model, rows, trial)
         format.write(model, tuned, made)
         del model
-        parity = hold(truth, made, format=format, device=device)
+        try:
+            parity = hold(truth, made, format=format, device=device)
+        except GateError as error:
+            raise GateError(f"{folder}: not exported: {error}") from error
         _write_readme(made, tuned, format, parity)
         _open_to_readers(made)
         _put(made, folder)
@@ -90,8 +94,7 @@ def _open_to_readers(folder: Path) -> None:
 
 
 def _write_readme(folder: Path, tuned: Tuned, format: Format, parity: Parity) -> None:
-    base = base_of(tuned.options)
-    needs = f"**Needs its base:** {base.sentence}" if tuned.adapted and format.name == "adapter" else ""
+    needs = f"**Needs its base:** {base_of(tuned.options).sentence}" if (folder / ADAPTER).is_file() else ""
     parts = [
         f"# {folder.name}",
         f"`{tuned.options.name}`, tuned by Luthier in the run `{tuned.run.resolve().name}`, checkpoint "
