@@ -73,7 +73,9 @@ class Parity:
         """What does not hold, and what to do."""
         found = []
         if not (self.mean <= self.tolerance.mean and self.largest <= self.tolerance.largest):
-            found.append("its log-probabilities are not those of the tuned model; export float32, or again if it is")
+            found.append(
+                "its log-probabilities are not those of the tuned model; export it in float32, or again if it is"
+            )
         elif self.base is not None and self.base > AGREES and self.mean > CONTROL * self.base:
             found.append("rounding swallows what was learned; export float32, or the adapter")
         if self.same + self.ties < self.answers:
