@@ -152,7 +152,12 @@ def lost_weights(folder: Path) -> None:
     next(folder.glob("*.safetensors")).unlink()
 
 
+def refusing_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('no') }}")
+
+
 DEFECTS = [
+    (refusing_template, "chat template refuses it"),
     (perturbed_weight, "log-probabilities are not those of the tuned model"),
     (one_changed_element, "log-probabilities are not those of the tuned model"),
     (lost_template, "no chat template"),

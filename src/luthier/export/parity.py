@@ -73,9 +73,7 @@ class Parity:
         """What does not hold, and what to do."""
         found = []
         if not (self.mean <= self.tolerance.mean and self.largest <= self.tolerance.largest):
-            found.append(
-                "its log-probabilities are not those of the tuned model; export it in float32, or again if it is"
-            )
+            found.append("its log-probabilities are not those of the tuned model; export again, in float32")
         elif self.base is not None and self.base > AGREES and self.mean > CONTROL * self.base:
             found.append("rounding swallows what was learned; export float32, or the adapter")
         if self.same + self.ties < self.answers:
@@ -113,9 +111,8 @@ def hold(truth: Truth, folder: Path, *, format: Format, device: Literal["auto", 
     with _opening():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         settings = GenerationConfig.from_pretrained(folder, local_files_only=True)
-    _hold_tokenizer(truth, tokenizer)
-    _hold_stop(truth, settings)
-    with _opening():
+        _hold_tokenizer(truth, tokenizer)
+        _hold_stop(truth, settings)
         export = format.read(folder, device=device)
         tolerance = format.tolerance(folder)
     found = _compared(truth, export, tolerance)
@@ -129,6 +126,8 @@ def _opening() -> Iterator[None]:
     """Says of a file that is missing or damaged that the export failed, in the words of whoever tried to read it."""
     try:
         yield
+    except GateError:
+        raise
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise GateError(f"it does not open: {' '.join(str(error).split())}; export again") from error
 
