@@ -30,7 +30,7 @@ def path(batch: Batch, leaf: int) -> list[int]:
 @settings(max_examples=200, deadline=None)
 @given(lists)
 def test_every_path_spells_its_sequence_and_each_prefix_is_there_once(rows):
-    batch = pack([sequence(r) for r in rows])
+    batch = pack([sequence(r) for r in rows], worthwhile=1)
     for leaf, row in zip(batch.leaf.tolist(), rows, strict=True):
         assert batch.tokens[path(batch, leaf)].tolist() == row
     assert batch.distinct == len({tuple(r[: i + 1]) for r in rows for i in range(len(r))})
@@ -39,9 +39,26 @@ def test_every_path_spells_its_sequence_and_each_prefix_is_there_once(rows):
 
 
 @settings(max_examples=200, deadline=None)
+@given(lists, st.integers(1, 9))
+def test_a_branch_that_saves_too_little_is_not_made_and_no_path_changes(rows, worthwhile):
+    batch = pack([sequence(r) for r in rows], worthwhile=worthwhile)
+    for leaf, row in zip(batch.leaf.tolist(), rows, strict=True):
+        assert batch.tokens[path(batch, leaf)].tolist() == row
+    most = pack([sequence(r) for r in rows], worthwhile=1)
+    assert most.distinct <= batch.distinct <= batch.logical
+    assert batch.distinct - most.distinct < worthwhile * len(rows)
+
+
+def test_a_long_beginning_is_shared_and_a_chance_word_behind_it_is_not():
+    stem = list(range(20))
+    batch = pack([sequence([*stem, *tail]) for tail in ([7, 1, 2], [7, 3, 4], [8, 5])])
+    assert batch.distinct == 20 + 3 + 3 + 2
+
+
+@settings(max_examples=200, deadline=None)
 @given(lists)
 def test_a_query_sees_exactly_itself_and_its_ancestors(rows):
-    batch = pack([sequence(r) for r in rows])
+    batch = pack([sequence(r) for r in rows], worthwhile=1)
     index = torch.arange(batch.distinct)
     seen = (index[None, :] <= index[:, None]) & (index[:, None] < batch.end[None, :])
     for query in range(batch.distinct):
@@ -51,7 +68,7 @@ def test_a_query_sees_exactly_itself_and_its_ancestors(rows):
 @settings(max_examples=200, deadline=None)
 @given(lists)
 def test_every_learned_token_of_every_sequence_is_listed_in_order(rows):
-    batch = pack([sequence(r) for r in rows])
+    batch = pack([sequence(r) for r in rows], worthwhile=1)
     expected = [(k, t) for k, r in enumerate(rows) for t in r[1:]]
     assert list(zip(batch.sequence.tolist(), batch.tokens[batch.target].tolist(), strict=True)) == expected
 
@@ -63,13 +80,13 @@ def test_a_cut_keeps_every_sequence_once_and_stays_within_its_budget(rows, budge
     batches = cut(sequences, budget=budget)
     assert sorted(s.example for b in batches for s in b) == sorted(s.example for s in sequences)
     for b in batches:
-        assert pack(b).distinct <= budget or len({s.group for s in b}) == 1
+        assert pack(b, worthwhile=1).distinct <= budget or len({s.group for s in b}) == 1
     homes = [{s.group for s in b} for b in batches]
     assert sum(map(len, homes)) == len(set().union(*homes)), "a group stands in two micro-batches"
 
 
 def test_the_drawing_in_the_docstring_is_what_pack_makes():
-    batch = pack([sequence(list(b"onea")), sequence(list(b"oneb")), sequence(list(b"twoc"))])
+    batch = pack([sequence(list(b"onea")), sequence(list(b"oneb")), sequence(list(b"twoc"))], worthwhile=1)
     assert bytes(batch.tokens.tolist()) == b"oneabtwoc"
     assert batch.parent.tolist() == [-1, 0, 1, 2, 2, -1, 5, 6, 7]
     assert batch.end.tolist() == [5, 5, 5, 4, 5, 9, 9, 9, 9]
@@ -83,7 +100,7 @@ def test_adapters_share_nothing():
 
 def test_counts_are_what_the_data_says_not_what_is_computed():
     twins = [sequence([1, 2, 3], [0, 1, 0.5], group=g, example=str(g)) for g in (0, 0, 1)]
-    batch = pack(twins)
+    batch = pack(twins, worthwhile=1)
     assert (batch.distinct, batch.logical) == (3, 9)
     assert (batch.count("token"), batch.count("sequence"), batch.count("group")) == (4.5, 3, 2)
     assert sum_by_sequence(batch.weight, batch).tolist() == [1.5, 1.5, 1.5]

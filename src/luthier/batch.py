@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -86,15 +87,21 @@ class Batch:
         return Batch(**moved, extra=extra, logical=self.logical)
 
 
-def pack(sequences: Sequence[TokenSequence]) -> Batch:
+WORTHWHILE = 16
+"""Tokens a branch must save to be made: it costs every layer a call of its own, about as much as these do."""
+
+
+def pack(sequences: Sequence[TokenSequence], *, worthwhile: int = WORTHWHILE) -> Batch:
     """Lays the sequences out as one forest; their order decides only the order of (s,) and (m,).
 
+    worthwhile: tokens that a branch must save; a chance overlap of fewer is computed apart, with the same result.
     Raises ShapeError for an empty sequence, arrays of unequal length, or a learned first token (nothing predicts it).
     """
     for sequence in sequences:
         _check(sequence)
-    forest = _Forest(sum(len(s) for s in sequences))
-    paths: dict[int, Ints] = {i: forest.add(sequences[i]) for i in _order(sequences)}
+    forest, order = _Forest(sum(len(s) for s in sequences)), _order(sequences)
+    shared = _shared([sequences[i] for i in order], worthwhile)
+    paths: dict[int, Ints] = {i: forest.add(sequences[i], k) for i, k in zip(order, shared, strict=True)}
     return forest.batch(sequences, [paths[i] for i in range(len(sequences))])
 
 
@@ -110,7 +117,7 @@ def pairs(batch: Batch) -> Tensor:
 
 
 def cut(sequences: Sequence[TokenSequence], *, budget: int) -> list[list[TokenSequence]]:
-    """Cuts one step's sequences into micro-batches of at most `budget` distinct tokens each.
+    """Cuts one step's sequences into micro-batches of at most `budget` distinct tokens each, when all is shared.
 
     Groups stay whole, so a group that is larger than the budget stands alone. Neighbours in prefix order go together,
     which shares the most; the result of a step does not depend on the cut.
@@ -168,6 +175,28 @@ def _common(a: TokenSequence, b: TokenSequence) -> int:
     return first if length and differs[first] else length
 
 
+def _shared(ordered: Sequence[TokenSequence], worthwhile: int) -> list[int]:
+    """How many first tokens each sequence takes over from the one before it.
+
+    The longest beginning that a range of neighbours has in common is a branch if it saves enough beyond the branch
+    around it; then each of the ranges that it divides is looked at in turn.
+    """
+    common = [0, *(_common(a, b) for a, b in pairwise(ordered))]
+    shared = [0] * len(ordered)
+    ranges = [(0, len(ordered), 0)]
+    while ranges:
+        first, last, base = ranges.pop()
+        if last - first < 2:
+            continue
+        depth = min(common[first + 1 : last])
+        base = depth if (depth - base) * (last - first - 1) >= worthwhile else base
+        bounds = [first, *(i for i in range(first + 1, last) if common[i] == depth), last]
+        for i in bounds[1:-1]:
+            shared[i] = base
+        ranges += [(a, b, base) for a, b in pairwise(bounds)]
+    return shared
+
+
 class _Forest:
     """The forest while it grows: the current path is cut at the common prefix, and the rest appended."""
 
@@ -175,11 +204,9 @@ class _Forest:
         self.n = 0
         self.tokens, self.parent, self.depth, self.end, self.adapter = np.zeros((5, capacity), np.int64)
         self.path = np.zeros(0, np.int64)
-        self.last: TokenSequence | None = None
 
-    def add(self, sequence: TokenSequence) -> Ints:
-        """Appends what is new of a sequence; returns the packed index of each of its tokens."""
-        shared = _common(self.last, sequence) if self.last is not None else 0
+    def add(self, sequence: TokenSequence, shared: int) -> Ints:
+        """Appends what follows a sequence's first `shared` tokens; returns the packed index of each of its tokens."""
         new = np.arange(self.n, self.n + len(sequence) - shared)
         self.end[self.path[shared:]] = self.n
         self.tokens[new] = sequence.tokens[shared:]
@@ -189,7 +216,7 @@ class _Forest:
         if len(new):
             self.parent[new[0]] = self.path[shared - 1] if shared else -1
         self.path = np.concatenate((self.path[:shared], new))
-        self.n, self.last = self.n + len(new), sequence
+        self.n += len(new)
         return self.path
 
     def batch(self, sequences: Sequence[TokenSequence], paths: Sequence[Ints]) -> Batch:

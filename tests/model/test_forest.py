@@ -96,7 +96,7 @@ def test_logprobs_and_gradients_agree_with_one_sequence_at_a_time(family):
     model = opened(family, dtype, torch.float32)
     assert model.shared, model.reason
     for seed in (0, 1):
-        batch = pack(forest(seed))
+        batch = pack(forest(seed), worthwhile=1)
         assert batch.distinct < batch.logical
         shared = result(model, batch, forward(model, batch).logprobs)
         alone = result(model, batch, single(model, batch))
@@ -107,7 +107,7 @@ def test_logprobs_and_gradients_agree_with_one_sequence_at_a_time(family):
 @pytest.mark.parametrize("family", ["llama", "gpt2", "qwen3", "gemma2", "gpt_neox", "cohere2"])
 def test_float32_agrees_to_its_own_rounding(family):
     exact, model = opened(family, torch.float64, torch.float32), opened(family, torch.float32)
-    batch = pack(forest(2))
+    batch = pack(forest(2), worthwhile=1)
     assert gap(forward(model, batch).logprobs, single(exact, batch)) < 1e-5
 
 
@@ -117,7 +117,7 @@ def test_bfloat16_errs_no_more_than_the_unshared_path(family):
     exact.network.load_state_dict(model.network.state_dict())
     mine, theirs = [], []
     for seed in range(12):
-        batch = pack(forest(seed))
+        batch = pack(forest(seed), worthwhile=1)
         truth = result(exact, batch, single(exact, batch))
         for errors, shared in ((mine, True), (theirs, False)):
             found = result(model, batch, forward(unshared(model, shared), batch).logprobs)
@@ -134,7 +134,7 @@ def unshared(model: Model, shared: bool) -> Model:
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_control_a_plain_causal_mask_fails(family):
     model = opened(family, torch.float64, torch.float32)
-    batch = pack(forest(0))
+    batch = pack(forest(0), worthwhile=1)
     wrong = plan(batch, dense=True)
     wrong.end = torch.full_like(batch.end, batch.distinct)
     assert gap(scored(model, batch, wrong), single(model, batch)) > 1e-2
@@ -143,7 +143,7 @@ def test_control_a_plain_causal_mask_fails(family):
 @pytest.mark.parametrize("family", ["mistral", "gemma3_text"])
 def test_control_a_window_over_packed_indexes_fails(family):
     model = opened(family, torch.float64, torch.float32)
-    batch = pack(forest(0))
+    batch = pack(forest(0), worthwhile=1)
     wrong = plan(batch, dense=True)
     wrong.query_depth = wrong.key_depth = wrong.index
     assert gap(scored(model, batch, plan(batch)), single(model, batch)) < 1e-6
@@ -163,7 +163,7 @@ def test_the_cascade_equals_the_dense_mask_over_long_nodes_too():
     rows = [np.concatenate((stem, draw.integers(0, 61, k))) for k in (70, 3, 3, 17, 1)]
     rows.append(np.concatenate((rows[0][:60], draw.integers(0, 61, 50))))
     made = [TokenSequence(r, (np.arange(len(r)) > 0).astype(np.float32), "r") for r in rows]
-    batch = pack(made)
+    batch = pack(made, worthwhile=1)
     cascade = result(model, batch, scored(model, batch, plan(batch)))
     dense = result(model, batch, scored(model, batch, plan(batch, dense=True)))
     assert gaps(cascade, dense) < 1e-9
@@ -174,13 +174,13 @@ def test_what_mixes_along_the_sequence_otherwise_is_refused_and_trains_unshared(
     model = opened(family, torch.float32)
     assert not model.shared
     assert model.reason
-    batch = pack(forest(0))
+    batch = pack(forest(0), worthwhile=1)
     assert gap(forward(model, batch).logprobs, single(model, batch)) < 1e-4
 
 
 def test_the_mean_over_the_vocabulary_comes_when_needed():
     model = opened("llama", torch.float64, torch.float32)
-    batch = pack(forest(0))
+    batch = pack(forest(0), worthwhile=1)
     got = forward(model, batch, needs=frozenset({"uniform"}))
     hidden = trunk(model, batch)[batch.parent[batch.target]]
     expected = torch.log_softmax(model.network.lm_head(hidden), -1)
@@ -194,7 +194,7 @@ def test_the_mean_over_the_vocabulary_comes_when_needed():
 
 def test_chunks_of_the_head_change_nothing(monkeypatch):
     model = opened("gemma2", torch.float64, torch.float32)
-    batch = pack(forest(0))
+    batch = pack(forest(0), worthwhile=1)
     whole = result(model, batch, forward(model, batch).logprobs)
     monkeypatch.setattr("luthier.model.head.CHUNK_BYTES", 61 * 8 * 2)
     assert gaps(result(model, batch, forward(model, batch).logprobs), whole) < 1e-12
@@ -202,13 +202,13 @@ def test_chunks_of_the_head_change_nothing(monkeypatch):
 
 def test_switching_the_window_on_needs_paths_longer_than_it():
     assert all(family in ACCEPTED for family in WINDOWED)
-    assert pack(forest(0)).longest > 7
+    assert pack(forest(0), worthwhile=1).longest > 7
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
 def test_float32_masters_compute_in_bfloat16_under_autocast(family):
     model = opened(family, torch.float32)
-    batch = pack(forest(0))
+    batch = pack(forest(0), worthwhile=1)
     exact = result(model, batch, forward(model, batch).logprobs)
     half = result(
         replace(model, dtype=torch.bfloat16), batch, forward(replace(model, dtype=torch.bfloat16), batch).logprobs

@@ -103,7 +103,7 @@ def _trial(model: Model) -> Batch:
     made = [
         TokenSequence(r.astype(np.int64), w, f"trial {i}") for i, (r, w) in enumerate(zip(rows, weight, strict=True))
     ]
-    return pack(made).to(model.device)
+    return pack(made, worthwhile=1).to(model.device)
 
 
 def _one_at_a_time(model: Model, batch: Batch) -> Tensor:

@@ -63,8 +63,8 @@ def states(model: Model, tokens: Tensor, depth: Tensor, forest: Plan | Step) -> 
     layers = model.network.config.get_text_config().num_hidden_layers
     if len(forest.consumed) != layers:
         raise ModelError(
-            f"{model.name}: {len(forest.consumed)} of {layers} layers attended over the forest; "
-            "the others mix along the sequence in another way, so the result would be wrong"
+            f"{model.name}: {len(forest.consumed)} of {layers} layers took up forest attention; the others have an "
+            "attention of their own or mix along the sequence without one, so the result would be wrong"
         )
     hidden: Tensor = out.last_hidden_state[0]
     return hidden
