@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
+from typing import Literal
 
 import torch
 from limit import rate
@@ -57,7 +58,8 @@ def main() -> None:
 
 def opened(order: Order) -> Model:
     """The model, its sharing decided, with LoRA on every linear layer."""
-    model = load(ModelOptions(str(order.model)))
+    dtype: Literal["float32", "auto"] = "float32" if order.settings.get("dtype") == "float32" else "auto"
+    model = load(ModelOptions(str(order.model), dtype=dtype))
     accept(model)
     LoRA(rank=RANK, alpha=ALPHA).attach(model.network, dtype=model.dtype, seed=order.seed)
     model.network.train()

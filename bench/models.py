@@ -23,8 +23,8 @@ HEAD = """# Which models share
 A model shares when its layers attend over the prefix forest, so that a beginning common to many rows is computed once.
 Whether it does is found out when it is opened, by a small random forest run through the engine and, one sequence at a
 time, through transformers' own forward; no list of names is consulted. A model that cannot share trains all the same,
-one row beside the other, and the run says why. This table is written by `python bench/models.py` from tiny random models
-(transformers {version}, torch {torch}); your own model is tried anew each time.
+one row beside the other, and the run says why. This table is written by `python bench/models.py` from tiny random
+models (transformers {version}, torch {torch}); your own model is tried anew each time.
 
 | family | shares | why not |
 |---|---|---|

@@ -23,6 +23,8 @@ class Finding:
 
     work: Work
     recipe: Recipe
+    right: float
+    """The first loss in float32, ours: what all others should begin with, but for the rounding of bfloat16."""
     arms: dict[str, list[Measured]]
     """Luthier, TRL as it comes and TRL tuned, each once a round."""
     settings: Settings
@@ -104,9 +106,11 @@ def section(finding: Finding) -> Iterable[str]:
     timed = len(finding.arms["Luthier"][0].timed)
     yield f"{work.rows_per_step} rows a step: {logical:.0f} tokens, of which {distinct:.0f} distinct "
     yield f"(D = {logical / distinct:.2f}) and {work.mean('supervised', skip=skip):.0f} learned. "
-    yield f"{len(finding.arms['Luthier'])} rounds of {skip} + {timed} steps.\n"
-    yield "| | s a step, median (least to most) | examples/s | logical tokens/s | distinct tokens/s | peak memory "
-    yield "| T_min / T | its products alone | first loss | last loss, over seeds |"
+    yield f"Rounds: {len(finding.arms['Luthier'])}, each of {timed} timed steps after {skip} of warm-up.\n"
+    yield row(
+        *("", "s a step, median (least to most)", "examples/s", "logical tokens/s", "distinct tokens/s"),
+        *("peak memory", "T_min / T", "its products alone", "first loss", "last loss, over seeds"),
+    )
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for name in finding.arms:
         yield arm(finding, name, distinct, logical)
@@ -140,10 +144,11 @@ def losses(finding: Finding) -> str:
     ours = finding.last("Luthier")
     spread = max(max(v) - min(v) for v in (ours, finding.last("TRL as it comes"), finding.last("TRL tuned")))
     apart = [abs(mean(ours) - mean(finding.last(name))) for name in ("TRL as it comes", "TRL tuned")]
+    first = f"The right first loss, ours in float32, is {finding.right:.4f}. "
     if len(ours) < 2:
-        return f"Last losses lie {max(apart):.4f} apart at most; one seed says nothing of the noise."
+        return f"{first}Last losses lie {max(apart):.4f} apart at most; one seed says nothing of the noise."
     held = "within" if max(apart) <= spread else "NOT within"
-    return f"Last losses lie {max(apart):.4f} apart at most, {held} the {spread:.4f} that seeds of one arm span."
+    return f"{first}Last losses lie {max(apart):.4f} apart at most, {held} the {spread:.4f} that seeds of one arm span."
 
 
 def tried(finding: Finding) -> Iterable[str]:
@@ -152,9 +157,11 @@ def tried(finding: Finding) -> Iterable[str]:
     if not finding.trials:
         yield "These settings were given, not searched for.\n"
         return
-    yield "Tried, each on top of the best before it:\n\n| option | s a step | |\n|---|---|---|"
+    yield "Tried, each on top of the best before it:\n\n| option | s a step | first loss | |\n|---|---|---|---|"
     for trial in finding.trials:
-        yield row(trial.name, "" if trial.seconds is None else f"{trial.seconds:.2f}", trial.remark)
+        figures = ((trial.seconds, 2), (trial.loss, 4))
+        shown = ("" if value is None else f"{value:.{digits}f}" for value, digits in figures)
+        yield row(trial.name, *shown, trial.remark)
     yield ""
 
 

@@ -26,9 +26,9 @@ ROOT = HERE.parent
 SCRATCH = ROOT / ".bench"
 RESULTS = HERE / "results.jsonl"
 PAGE = ROOT / "docs" / "benchmarks.md"
-PATIENCE_S = 1200
+PATIENCE_S = 900
 """How long one arm may take."""
-STEPS = {"a": 3, "b": 8, "c": 5}
+STEPS = {"a": 2, "b": 8, "c": 5}
 """Timed steps a round; a step of (a) takes TRL a minute or so."""
 
 
@@ -81,7 +81,8 @@ class Bench:
 
     def measure(self) -> Finding:
         """Tunes TRL, then takes the rounds: Luthier, TRL as it comes, TRL tuned, and again."""
-        settings, trials = self.tune()
+        right = self.luthier(0, timed=1, settings={"dtype": "float32"}, warmup=0).losses[0]
+        settings, trials = self.tune(right)
         arms: dict[str, list[Measured]] = {"Luthier": [], "TRL as it comes": [], "TRL tuned": []}
         for seed in range(self.asked.rounds):
             for name, found in self.round(seed, settings):
@@ -90,13 +91,12 @@ class Bench:
                 arms[name].append(found)
                 say(f"({self.key}) round {seed + 1}, {name}: {', '.join(f'{s:.2f}' for s in found.timed)} s a step")
         check(self.work, arms)
-        return Finding(self.work, RECIPES[self.key], arms, settings, trials)
+        return Finding(self.work, RECIPES[self.key], right, arms, settings, trials)
 
-    def tune(self) -> tuple[Settings, list[Trial]]:
+    def tune(self, right: float) -> tuple[Settings, list[Trial]]:
         """TRL's best settings here, unless they were given."""
         if self.asked.tuned is not None:
             return self.asked.tuned, []
-        right = self.luthier(0, timed=1).losses[0]
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         rows = self.work.rows_per_step
         return search(lambda s: self.trl_arm(0, s, timed=1), rows_per_step=rows, loss=right, free_bytes=free)
@@ -107,9 +107,14 @@ class Bench:
         yield "TRL as it comes", self.trl_arm(seed, {}, timed=self.steps)
         yield "TRL tuned", self.trl_arm(seed, settings, timed=self.steps)
 
-    def luthier(self, seed: int, *, timed: int) -> Measured:
+    def luthier(
+        self, seed: int, *, timed: int, settings: Settings | None = None, warmup: int | None = None
+    ) -> Measured:
         """Our arm, in this environment."""
-        return self.arm(Path(sys.executable), "luthier_side.py", seed, {}, timed)
+        found = self.arm(Path(sys.executable), "luthier_side.py", seed, settings or {}, timed, warmup)
+        if found.failed:
+            raise SystemExit(f"({self.key}) Luthier: {found.failed}")
+        return found
 
     def trl_arm(self, seed: int, settings: Settings, *, timed: int) -> Measured:
         """TRL's, in its own."""
@@ -118,10 +123,13 @@ class Bench:
         say(f"({self.key}) TRL with {settings or 'its defaults'}: {took}")
         return found
 
-    def arm(self, python: Path, script: str, seed: int, settings: Settings, timed: int) -> Measured:
+    def arm(
+        self, python: Path, script: str, seed: int, settings: Settings, timed: int, warmup: int | None = None
+    ) -> Measured:
         """Runs one process and reads the last line it prints."""
         asked = self.asked
-        order = Order(self.path, self.model, timed, asked.warmup, seed, asked.threads, settings)
+        untimed = asked.warmup if warmup is None else warmup
+        order = Order(self.path, self.model, timed, untimed, seed, asked.threads, settings)
         quiet = {"OMP_NUM_THREADS": str(asked.threads), "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
         command = [str(python), str(HERE / script), *order.arguments()]
         try:
@@ -133,7 +141,8 @@ class Bench:
         else:
             if done.returncode == 0:
                 return Measured.from_line(done.stdout.strip().splitlines()[-1])
-            last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+            said = done.stderr.strip().splitlines() or ["no word"]
+            last = next((line for line in reversed(said) if "Error" in line), said[-1])
             reason = f"exit {done.returncode}: {last}"[:300]
         return Measured(script, self.key, seed, 0, (), (), 0, 0.0, 0, "", "", {}, settings, failed=reason)
 
@@ -149,7 +158,8 @@ def record(here: Machine, findings: list[Finding]) -> None:
     """Keeps every measured figure, a line an arm, under a line for the machine."""
     lines = [json.dumps({"machine": asdict(here)})]
     for finding in findings:
-        lines += [json.dumps({"work": finding.work.key, "counts": [asdict(c) for c in finding.work.counts]})]
+        counts = [asdict(step) for step in finding.work.counts]
+        lines += [json.dumps({"work": finding.work.key, "right": finding.right, "counts": counts})]
         lines += [json.dumps({"work": finding.work.key, "tried": asdict(trial)}) for trial in finding.trials]
         lines += [json.dumps({"name": name, **asdict(run)}) for name, runs in finding.arms.items() for run in runs]
     RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")

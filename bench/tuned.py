@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,7 +24,7 @@ OPTIONS: Mapping[str, Settings] = {
     "torch.compile": {"torch_compile": True},
 }
 TOLERANCE = 0.01
-"""How far, as a share, the first loss on the same rows may lie from ours; bfloat16's rounding stays below it."""
+"""How far, as a share, the first loss on the same rows may lie from the right one; bfloat16's rounding stays below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Trial:
     settings: Settings
     seconds: float | None
     """Of its last step; None where it gave none."""
+    loss: float | None
+    """Its first."""
     remark: str
     """Why it was not taken, or that it was."""
 
@@ -41,28 +44,33 @@ class Trial:
 def search(
     run: Callable[[Settings], Measured], *, rows_per_step: int, loss: float, free_bytes: int
 ) -> tuple[Settings, list[Trial]]:
-    """The fastest correct settings and all that were tried. `loss` is the right first loss.
+    """The fastest correct settings and all that were tried. `loss` is the right first loss: ours in float32.
 
     A larger batch is left out where the memory it would need, in proportion, is not there.
     """
     first = run(PLAIN)
-    best, fastest = PLAIN, first.timed[-1] if right(first, loss) else float("inf")
-    trials = [Trial("no checkpointing, batch of 8", PLAIN, fastest, verdict(first, loss))]
-    per_row = first.peak_bytes / 8
+    best, fastest = PLAIN, first.timed[-1] if right(first, loss) else math.inf
+    trials = [trial("no checkpointing, batch of 8", PLAIN, first, verdict(first, loss) or "the start")]
     for name, change in OPTIONS.items():
         batch = int(change.get("batch") or 0)
         if batch > rows_per_step:
             continue
-        if batch * per_row > free_bytes:
-            trials.append(Trial(name, change, None, f"left out: needs about {batch * per_row / 1e9:.0f} GB"))
+        if (needed := batch * first.peak_bytes / 8) > free_bytes:
+            trials.append(Trial(name, change, None, None, f"left out: needs about {needed / 1e9:.0f} GB"))
             continue
         tried = run({**best, **change})
-        seconds = None if tried.failed else tried.timed[-1]
-        remark = verdict(tried, loss)
-        if right(tried, loss) and seconds is not None and seconds < fastest:
-            best, fastest, remark = {**best, **change}, seconds, "taken"
-        trials.append(Trial(name, change, seconds, remark))
+        taken = right(tried, loss) and tried.timed[-1] < fastest
+        if taken:
+            best, fastest = {**best, **change}, tried.timed[-1]
+        trials.append(trial(name, change, tried, verdict(tried, loss) or ("taken" if taken else "no faster")))
     return best, trials
+
+
+def trial(name: str, settings: Settings, found: Measured, remark: str) -> Trial:
+    """What an arm gave, as a trial."""
+    if found.failed:
+        return Trial(name, settings, None, None, remark)
+    return Trial(name, settings, found.timed[-1], found.losses[0], remark)
 
 
 def right(found: Measured, loss: float) -> bool:
@@ -71,7 +79,7 @@ def right(found: Measured, loss: float) -> bool:
 
 
 def verdict(found: Measured, loss: float) -> str:
-    """The same in words."""
+    """Why an arm cannot be taken; empty where it can."""
     if found.failed:
         return f"failed: {found.failed}"
-    return "no faster" if right(found, loss) else f"wrong: its first loss is {found.losses[0]:.4f}, not {loss:.4f}"
+    return "" if right(found, loss) else f"wrong: its first loss is {found.losses[0]:.4f}, not {loss:.4f}"

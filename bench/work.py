@@ -80,7 +80,7 @@ class Order:
     seed: int
     threads: int
     settings: dict[str, Setting] = field(default_factory=dict)
-    """TRL's options that differ from its defaults."""
+    """TRL's options that differ from its defaults; of ours, `dtype`."""
 
     @classmethod
     def from_command_line(cls) -> Order:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from luthier.report.records import Prediction
+from luthier.report.records import Answer, Prediction
 
 SHOWN = 10
 
@@ -17,6 +17,8 @@ class Change:
     """A row with what tuning did to its score."""
 
     row: Prediction
+    before: Answer
+    """What the base said."""
     base: float
     tuned: float
 
@@ -58,15 +60,17 @@ def changes(predictions: Sequence[Prediction], *, judged_by: str) -> Changes | N
 
 
 def _score(predictions: Sequence[Prediction], judged_by: str) -> str | None:
-    names = [name for row in predictions for name in row.base.scores if name in row.tuned.scores]
+    names = [name for row in predictions for name in (row.base.scores if row.base else ()) if name in row.tuned.scores]
     return judged_by if judged_by in names else names[0] if names else None
 
 
 def _change(row: Prediction, name: str) -> Change | None:
+    if row.base is None:
+        return None
     base, tuned = row.base.scores.get(name), row.tuned.scores.get(name)
     if base is None or tuned is None or not (math.isfinite(base) and math.isfinite(tuned)):
         return None
-    return Change(row, base, tuned)
+    return Change(row, row.base, base, tuned)
 
 
 def _ordered(found: list[Change]) -> tuple[Change, ...]:

@@ -164,6 +164,14 @@ class IssueCount:
 
 
 @dataclass(frozen=True, slots=True)
+class OnAll:
+    """The tuned model on every test row, where the base was asked only some of them."""
+
+    n: int = 0
+    metrics: Mapping[str, Interval] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """report.json."""
 
@@ -172,6 +180,7 @@ class Report:
     created: str = ""
     task: Task = field(default_factory=Task)
     metrics: Mapping[str, Comparison] = field(default_factory=dict)
+    tuned_on_all: OnAll = field(default_factory=OnAll)
     classes: tuple[ClassResult, ...] | None = None
     confusions: tuple[Confusion, ...] | None = None
     cost: Cost = field(default_factory=Cost)
@@ -261,7 +270,8 @@ class Prediction:
     """A line of predictions.jsonl: a test row answered by the base model and by the tuned one."""
 
     id: str
-    base: Answer
+    base: Answer | None
+    """None where the base was not asked."""
     tuned: Answer
     split: str = "test"
     question: str = ""

@@ -27,13 +27,22 @@ def summary(run: Path) -> RenderableType:
     Raises RunError naming the file of the run that is missing or damaged.
     """
     seen = view(read_run(run))
-    parts: list[RenderableType] = [Text(), _sentence(seen), Text(), _metrics(seen), *_mended(seen)]
+    parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), Text(), _metrics(seen), *_mended(seen)]
     return Group(*parts, *_onward(seen, run / NAME))
 
 
 def _sentence(seen: View) -> Text:
     colour = {"better": "bold green", "worse": "bold red"}.get(seen.report.verdict.word, "bold yellow")
     return Text(figures.visible(seen.sentence), style=colour)
+
+
+def _on_all(seen: View) -> list[Text]:
+    """The deciding metric on every test row, where the base was asked only some."""
+    judged = seen.metrics[0]
+    if judged.whole is None:
+        return []
+    title = f"On all {seen.whole:,} test rows the tuned model has {figures.words(judged.name)} "
+    return [Text.assemble(title, _interval(judged.whole, judged.decimals), ".")]
 
 
 def _metrics(seen: View) -> Table:
@@ -76,7 +85,7 @@ def _row(change: Change) -> Padding:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row("question", _clip(change.row.question))
-    grid.add_row("base", _clip(change.row.base.text))
+    grid.add_row("base", _clip(change.before.text))
     grid.add_row("tuned", _clip(change.row.tuned.text))
     return Padding(grid, (0, 0, 1, 2), expand=False)
 
@@ -90,6 +99,6 @@ def _clip(text: str) -> Text:
 def _onward(seen: View, page: Path) -> list[RenderableType]:
     lines: list[RenderableType] = [Text.assemble(("report  ", "dim"), str(page))]
     if seen.report.use:
-        use = Text(figures.visible(seen.report.use.strip()))
+        use = Text(figures.visible(seen.report.use.strip()), no_wrap=True, overflow="ignore")
         lines += [Text("\nUse it", style="bold"), Padding(use, (0, 0, 0, 2), expand=False)]
     return lines

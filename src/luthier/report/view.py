@@ -10,7 +10,7 @@ from luthier.report.curves import Chart, charts
 from luthier.report.figures import NOTHING, count, duration, energy, memory, number, places, words
 from luthier.report.folder import Run
 from luthier.report.ledger import Ledger, ledger, worst_first
-from luthier.report.records import ClassResult, Comparison, Confusion, Report, Verdict
+from luthier.report.records import ClassResult, Comparison, Confusion, Interval, Report, Verdict
 from luthier.report.whiskers import IntervalPlot, interval_plot
 from luthier.types import Issue
 
@@ -31,6 +31,8 @@ class MetricRow:
     name: str
     comparison: Comparison
     decimals: int
+    whole: Interval | None = None
+    """The tuned model on every test row, where the base was asked only some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class View:
     key_numbers: tuple[Pair, ...]
     charts: tuple[Chart, ...]
     metrics: tuple[MetricRow, ...]
+    whole: int
+    """Test rows in all, where the base was asked only some; else 0."""
     classes: tuple[ClassResult, ...]
     """Weakest tuned F1 first."""
     confusions: tuple[Confusion, ...]
@@ -72,6 +76,7 @@ def view(run: Run) -> View:
         key_numbers=_key_numbers(run, judged),
         charts=charts(run.steps, run.evaluations, best=report.best_step, judged_by=report.verdict.metric),
         metrics=metric_rows(report),
+        whole=_whole(report),
         classes=tuple(sorted(report.classes or (), key=lambda result: result.tuned.f1 or 0.0)),
         confusions=report.confusions or (),
         changes=changes(run.predictions or (), judged_by=report.verdict.metric),
@@ -96,7 +101,13 @@ def metric_rows(report: Report) -> tuple[MetricRow, ...]:
     """Every metric, the one the run was judged by first; that one alone when the report lists none."""
     judged = report.verdict.metric
     names = sorted(report.metrics, key=lambda name: name != judged)
-    return tuple(_metric_row(name, report.metrics[name]) for name in names) or (_judged(report.verdict),)
+    rows = tuple(_metric_row(name, report.metrics[name]) for name in names) or (_judged(report.verdict),)
+    whole = report.tuned_on_all.metrics if _whole(report) else {}
+    return tuple(replace(row, whole=whole.get(row.name)) for row in rows)
+
+
+def _whole(report: Report) -> int:
+    return report.tuned_on_all.n if report.tuned_on_all.n > report.verdict.n else 0
 
 
 def pairs(mapping: Mapping[str, object], prefix: str = "") -> list[Pair]:

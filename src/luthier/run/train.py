@@ -26,6 +26,9 @@ from luthier.train.meter import Meter
 from luthier.train.options import Hooks
 from luthier.types import Example, Json
 
+LOOK_RESAMPLES = 20
+"""Resamples of an evaluation during training, which reads the values and not their intervals."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -116,7 +119,7 @@ def _hooks(prepared: Prepared, progress: Progress, meter: Meter) -> Hooks:
     watched = prepared.watched
 
     def judged(step: int) -> dict[str, float]:
-        found = evaluate(model, watched, prepared.task, budget=recipe.evaluate.token_budget, resamples=0)
+        found = evaluate(model, watched, prepared.task, budget=recipe.evaluate.token_budget, resamples=LOOK_RESAMPLES)
         return {name: interval.value for name, interval in found.metrics.items()}
 
     def stepped(record: StepRecord) -> None:
