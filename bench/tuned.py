@@ -24,7 +24,7 @@ OPTIONS: Mapping[str, Settings] = {
     "torch.compile": {"torch_compile": True},
 }
 TOLERANCE = 0.01
-"""How far, as a share, the first loss on the same rows may lie from the right one; bfloat16's rounding stays below it."""
+"""How far, as a share, the first loss on the same rows may lie from the right one; bfloat16 rounds by less."""
 
 
 @dataclass(frozen=True, slots=True)
