@@ -11,7 +11,7 @@ import torch
 from environment import Machine
 from limit import Counts, Shape, flops, rate
 from prepare import RECIPES
-from tuned import PLAIN, Settings, search
+from tuned import PLAIN, Settings, Trial, search
 from work import Measured, Order, Row, Work, fingerprint
 
 SHAPE = Shape(layers=1, heads=2, head_width=4, width=8, vocabulary=11, linears=((8, 8), (8, 24)), lowest=((8, 8),))
@@ -26,7 +26,8 @@ def run(seconds: float, *, loss: float = 2.0, arm: str = "trl", peak: int = 900)
 
 def finding(ours: float, theirs: float) -> page.Finding:
     arms = {"Luthier": [run(ours)], "TRL as it comes": [run(theirs)], "TRL tuned": [run(theirs)]}
-    return page.Finding(WORK, RECIPES["b"], 2.0, arms, PLAIN, [])
+    trials = [Trial("batch of 4", {"batch": 4}, None, None, "failed: no compiler")]
+    return page.Finding(WORK, RECIPES["b"], 2.0, arms, PLAIN, trials)
 
 
 def test_the_limit_is_the_formula_worked_out_by_hand() -> None:
@@ -85,6 +86,7 @@ def test_the_page_says_plainly_whether_a_bar_is_reached(tmp_path: Path, theirs: 
     assert said in next(line for line in written.splitlines() if "TRL as it comes | " in line)
     assert written.startswith("before\n")
     assert written.endswith("\nafter\n")
+    assert "| batch of 4 |  |  | failed: no compiler |" in written
     assert "old" not in written
 
 
