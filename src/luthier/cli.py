@@ -221,6 +221,7 @@ def _ended(outcome, *, as_json: bool) -> int:  # type: ignore[no-untyped-def]
     if as_json:
         return _print({"run": str(outcome.folder), **outcome.report}, as_json=True)
     Console(highlight=False).print(summary(outcome.folder))
+    print(f"\nUse it without Luthier:\n\n{outcome.report['use']}\n\nor: luthier chat {outcome.folder}")
     return 0
 
 

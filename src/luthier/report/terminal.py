@@ -22,13 +22,13 @@ CLIP = 160
 
 
 def summary(run: Path) -> RenderableType:
-    """What a run achieved, for `rich`: the verdict, the metrics, three mended rows, how to go on.
+    """What a run achieved, for `rich`: the verdict, the metrics, three mended rows, where the page is.
 
     Raises RunError naming the file of the run that is missing or damaged.
     """
     seen = view(read_run(run))
     parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), Text(), _metrics(seen), *_mended(seen)]
-    return Group(*parts, *_onward(seen, run / NAME))
+    return Group(*parts, Text.assemble(("report  ", "dim"), str(run / NAME)))
 
 
 def _sentence(seen: View) -> Text:
@@ -94,11 +94,3 @@ def _clip(text: str) -> Text:
     """One short line; as `Text`, so that brackets in it are not read as markup."""
     line = " ".join(figures.visible(text).split())
     return Text(line if len(line) <= CLIP else f"{line[:CLIP].rstrip()} …") if line else Text("(empty)", "dim")
-
-
-def _onward(seen: View, page: Path) -> list[RenderableType]:
-    lines: list[RenderableType] = [Text.assemble(("report  ", "dim"), str(page))]
-    if seen.report.use:
-        use = Text(figures.visible(seen.report.use.strip()), no_wrap=True, overflow="ignore")
-        lines += [Text("\nUse it", style="bold"), Padding(use, (0, 0, 0, 2), expand=False)]
-    return lines

@@ -20,7 +20,7 @@ class TrainOptions:
     """Passes over the training rows; a fraction is allowed."""
     lr: float | None = None
     """Highest learning rate; None takes the method's own."""
-    examples_per_step: int = 32
+    examples_per_step: int = 16
     """Examples an optimizer step averages over; how they are cut into micro-batches changes nothing."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls after the warm-up."""

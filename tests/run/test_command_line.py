@@ -1,0 +1,193 @@
+"""The command line as a newcomer meets it: a labelled file in, a judged model out, and what goes wrong said plainly."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from luthier.cli import app
+
+
+def luthier(*words: object, stdin: str | None = None):
+    return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
+
+
+def settings(base: Path, rows: Path, run: Path) -> list[object]:
+    quick = ["train.epochs=6", "train.lr=0.01", "train.examples_per_step=8", "train.evaluations_per_epoch=1"]
+    return ["--data", rows, "--model", base, "--run", run, "model.max_length=128", "model.dtype=float32", *quick]
+
+
+@pytest.fixture(scope="module")
+def run(base, rows, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "animals"
+    done = luthier("train", *settings(base, rows, folder), "method=full")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapted(base, rows, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "adapted"
+    done = luthier("train", *settings(base, rows, folder), "method.rank=8", "train.epochs=1", "--json")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_a_labelled_file_becomes_a_model_that_does_the_job(run):
+    report = json.loads((run / "report.json").read_text())
+    assert report["verdict"]["word"] == "better", report["verdict"]["sentence"]
+    assert report["metrics"]["accuracy"]["tuned"]["value"] > 0.9
+    assert (run / "report.html").stat().st_size > 10_000
+
+
+def test_the_run_folder_holds_what_was_promised(run):
+    for name in ("recipe.yaml", "environment.json", "data.json", "rows.jsonl", "issues.jsonl", "metrics.jsonl"):
+        assert (run / name).is_file(), name
+    ledger = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    assert len({row["id"] for row in ledger}) == len(ledger) == 120
+    assert {row["split"] for row in ledger} == {"train", "validation", "test"}
+    predictions = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    assert {p["id"] for p in predictions} == {row["id"] for row in ledger if row["split"] == "test"}
+    assert (run / "best").is_symlink()
+    assert yaml.safe_load((run / "recipe.yaml").read_text())["train"]["lr"] == 0.01
+
+
+def test_json_is_all_that_stdout_holds(adapted, base, rows, tmp_path):
+    done = luthier("train", *settings(base, rows, tmp_path / "r"), "--json", "--dry-run")
+    told = json.loads(done.stdout)
+    assert told["rows"] == {"kept": 120, "cut": 0, "left out": 0}
+    assert told["sharing"] > 1
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_dry_run_shows_rows_and_writes_nothing(base, rows, tmp_path):
+    done = luthier("train", *settings(base, rows, tmp_path / "r"), "--dry-run")
+    assert done.exit_code == 0
+    assert done.output.count("learned\n") == 3
+    assert "estimate:" in done.output
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("kind", ["run", "adapted"])
+def test_evaluate_gives_the_figures_of_the_report(kind, request):
+    folder = request.getfixturevalue(kind)
+    done = luthier("evaluate", folder, "--json")
+    assert done.exit_code == 0, done.output
+    told, report = json.loads(done.stdout), json.loads((folder / "report.json").read_text())
+    assert told["verdicts"][str(folder)] == report["verdict"]
+    mine = told["models"][str(folder)]["metrics"]
+    assert {name: mine[name]["value"] for name in mine} == pytest.approx(
+        {name: report["metrics"][name]["tuned"]["value"] for name in mine}, rel=1e-6
+    )
+
+
+def test_evaluate_takes_a_base_model_and_a_file(base, rows):
+    done = luthier("evaluate", base, "--data", rows)
+    assert done.exit_code == 0, done.output
+    assert "accuracy" in done.output
+
+
+def test_report_is_written_again(run):
+    (run / "report.html").unlink()
+    done = luthier("report", run)
+    assert done.exit_code == 0
+    assert (run / "report.html").is_file()
+    assert "better" in done.output
+
+
+def test_chat_answers_as_trained(run):
+    done = luthier("chat", run, stdin="it says moo 7\n\nit says woof 9\n")
+    assert done.exit_code == 0, done.output
+    assert "cow" in done.output
+    assert "dog" in done.output
+
+
+@pytest.mark.parametrize(("kind", "format"), [("run", "merged"), ("adapted", "adapter"), ("adapted", "merged")])
+def test_an_export_is_written_and_proved(kind, format, request, tmp_path):
+    done = luthier("export", request.getfixturevalue(kind), "--format", format, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert list((tmp_path / "out").glob("*.safetensors"))
+
+
+def test_loading_in_python_answers_too(run):
+    import luthier as package
+
+    assistant = package.load(run)
+    assert assistant.answer("it says miaow 3") == "cat"
+    assert assistant.before("it says miaow 3") in ("cat", "cow", "dog")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "--data", "missing.csv"], "missing.csv"),
+        (["train"], "data.train"),
+        (["train", "--data", "{rows}", "train.lrr=1"], "did you mean 'train.lr'"),
+        (["train", "--data", "{rows}", "--model", "no-such-model"], "no-such-model"),
+        (["train", "--data", "{rows}", "--input", "txt", "--output", "label"], "txt"),
+        (["train", "--data", "{run}"], "is a folder"),
+        (["train", "--data", "{rows}", "--model", "{base}", "--run", "{run}"], "already holds a run"),
+        (["train", "--resume", "{base}"], "holds no run"),
+        (["evaluate", "{base}"], "--data"),
+        (["report", "{base}"], "{base}"),
+        (["chat", "nowhere"], "nowhere"),
+        (["export", "{run}", "--format", "gguff"], "merged"),
+        (["train", "no-such-recipe.yaml"], "no-such-recipe.yaml"),
+    ],
+)
+def test_bad_input_is_said_in_a_sentence_with_exit_2(words, said, run, base, rows):
+    done = luthier(*(word.format(rows=rows, run=run, base=base) for word in words))
+    assert done.exit_code == 2, done.output
+    assert said.format(base=base) in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_bad_row_is_named_and_left_out_only_when_asked(base, rows, tmp_path):
+    bad = tmp_path / "bad.csv"
+    bad.write_text(rows.read_text() + "only one field\n")
+    done = luthier("train", *settings(base, bad, tmp_path / "r"), "--dry-run")
+    assert done.exit_code == 2
+    assert "bad.csv:122" in done.output
+    done = luthier("train", *settings(base, bad, tmp_path / "r"), "--dry-run", "--skip-bad-rows", "--json")
+    assert json.loads(done.stdout)["rows"]["left out"] == 1
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_ends_as_one_never_stopped(base, rows, tmp_path, adapted):
+    words = ["train", *settings(base, rows, tmp_path / "r"), "method.rank=8", "train.epochs=1"]
+    code = (
+        "import os, signal\nfrom luthier.train import loop\n"
+        "step = loop._Run.step\n"
+        "def once(self, at, batches):\n"
+        "    step(self, at, batches)\n"
+        "    if at == 4: os.kill(os.getpid(), signal.SIGINT)\n"
+        "loop._Run.step = once\n"
+        f"import sys; sys.argv = ['luthier', *{[str(word) for word in words]!r}]\n"
+        "from luthier.cli import main; main()"
+    )
+    stopped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert stopped.returncode == 128 + signal.SIGINT, stopped.stderr
+    assert f"luthier train --resume {tmp_path / 'r'}" in stopped.stderr
+    done = luthier("train", "--resume", tmp_path / "r", "--json")
+    assert done.exit_code == 0, done.output
+    ends = [(folder / "last" / "adapter_model.safetensors").read_bytes() for folder in (tmp_path / "r", adapted)]
+    assert ends[0] == ends[1]
+
+
+def test_a_chat_file_trains_to_text(base, tmp_path):
+    path = tmp_path / "chat.jsonl"
+    turns = [
+        [{"role": "user", "content": f"say {word} {i}"}, {"role": "assistant", "content": f"{word} it is then, my friend, as it always was, number {i}"}]
+        for i, word in enumerate(["yes", "no", "perhaps"] * 12)
+    ]
+    path.write_text("".join(json.dumps({"messages": one}) + "\n" for one in turns))
+    words = [*settings(base, path, tmp_path / "r"), "train.epochs=1", "evaluate.max_new_tokens=8", "--json"]
+    done = luthier("train", *words)
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["task"]["kind"] == "text"
+    assert {"chrf", "rougeL", "bleu", "loss"} <= report["metrics"].keys()
