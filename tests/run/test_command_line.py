@@ -45,6 +45,12 @@ def test_a_labelled_file_becomes_a_model_that_does_the_job(run):
     assert (run / "report.html").stat().st_size > 10_000
 
 
+def test_a_run_ends_with_the_verdict_its_cost_and_lines_that_load_it(base, rows, tmp_path):
+    done = luthier("train", *settings(base, rows, tmp_path / "r"), "train.epochs=1")
+    for said in ("accuracy", "took ", "report.html", "from transformers import", f"luthier chat {tmp_path / 'r'}"):
+        assert said in done.output
+
+
 def test_the_run_folder_holds_what_was_promised(run):
     for name in ("recipe.yaml", "environment.json", "data.json", "rows.jsonl", "issues.jsonl", "metrics.jsonl"):
         assert (run / name).is_file(), name
@@ -181,7 +187,10 @@ def test_an_interrupted_run_says_how_to_go_on_and_ends_as_one_never_stopped(base
 def test_a_chat_file_trains_to_text(base, tmp_path):
     path = tmp_path / "chat.jsonl"
     turns = [
-        [{"role": "user", "content": f"say {word} {i}"}, {"role": "assistant", "content": f"{word} it is then, my friend, as it always was, number {i}"}]
+        [
+            {"role": "user", "content": f"say {word} {i}"},
+            {"role": "assistant", "content": f"{word} it is then, my friend, as it always was, number {i}"},
+        ]
         for i, word in enumerate(["yes", "no", "perhaps"] * 12)
     ]
     path.write_text("".join(json.dumps({"messages": one}) + "\n" for one in turns))

@@ -28,12 +28,22 @@ def summary(run: Path) -> RenderableType:
     """
     seen = view(read_run(run))
     parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), Text(), _metrics(seen), *_mended(seen)]
-    return Group(*parts, Text.assemble(("report  ", "dim"), str(run / NAME)))
+    return Group(*parts, *_cost(seen), Text.assemble(("report  ", "dim"), str(run / NAME)))
 
 
 def _sentence(seen: View) -> Text:
     colour = {"better": "bold green", "worse": "bold red"}.get(seen.report.verdict.word, "bold yellow")
     return Text(figures.visible(seen.sentence), style=colour)
+
+
+def _cost(seen: View) -> list[Text]:
+    """What the run took, and on what the figure of energy rests."""
+    took = seen.report.cost.took
+    if took.seconds is None:
+        return []
+    spent = [figures.duration(took.seconds), figures.memory(took.peak_bytes), figures.energy(took.energy_wh)]
+    source = f" ({took.energy_source}{': ' + took.assumption if took.assumption else ''})" if took.energy_source else ""
+    return [Text.assemble(("took    ", "dim"), ", ".join(spent) + source)]
 
 
 def _on_all(seen: View) -> list[Text]:

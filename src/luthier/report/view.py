@@ -42,6 +42,10 @@ class View:
     run: Run
     report: Report
     sentence: str
+    headline: str
+    """The sentence up to its figures in brackets."""
+    detail: str
+    """What follows."""
     judged: MetricRow
     """The metric the run was judged by."""
     plot: IntervalPlot | None
@@ -67,10 +71,13 @@ def view(run: Run) -> View:
     """Prepares the page of a run."""
     report = run.report
     judged = _judged(report.verdict)
+    headline, detail = divided(sentence(report.verdict))
     return View(
         run=run,
         report=report,
         sentence=sentence(report.verdict),
+        headline=headline,
+        detail=detail,
         judged=judged,
         plot=interval_plot(judged.comparison),
         key_numbers=_key_numbers(run, judged),
@@ -95,6 +102,15 @@ def sentence(verdict: Verdict) -> str:
     decimals = places(verdict.base.value, verdict.tuned.value)
     before, after = (number(each.value, decimals) for each in (verdict.base, verdict.tuned))
     return f"{verdict.word.capitalize()}: {words(verdict.metric)} {before} before tuning, {after} after."
+
+
+def divided(sentence: str) -> tuple[str, str]:
+    """A verdict's sentence as a headline and its figures: `A is better (by 3). So.` is `A is better.` and `By 3. So.`"""
+    head, opened, rest = sentence.partition(" (")
+    inside, closed, after = rest.partition(")")
+    if not (opened and closed):
+        return sentence, ""
+    return f"{head}.", f"{inside[:1].upper()}{inside[1:]}{after}"
 
 
 def metric_rows(report: Report) -> tuple[MetricRow, ...]:
