@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ SCRATCH = ROOT / ".bench"
 RESULTS = HERE / "results.jsonl"
 PAGE = ROOT / "docs" / "benchmarks.md"
 PATIENCE_S = 900
-"""How long one arm may take."""
+"""How long one arm may take; torch.compile has been seen to use it up."""
 STEPS = {"a": 2, "b": 8, "c": 5}
 """Timed steps a round; a step of (a) takes TRL a minute or so."""
 
@@ -45,11 +46,13 @@ def main() -> None:
     if here.load > 0.3:
         say(f"the machine is busy (load {here.load:.1f}): times will be too long and uneven")
     python = trl_python(SCRATCH / "trl", creator=sys.executable)
-    findings = [Bench(asked, key, python).measure() for key in works]
-    record(here, findings)
-    if not asked.no_page:
-        write(PAGE, here, findings, command=" ".join(["make bench", *sys.argv[1:]]))
-        say(f"written: {PAGE.relative_to(ROOT)}, {RESULTS.relative_to(ROOT)}")
+    findings: list[Finding] = []
+    for key in works:
+        findings.append(Bench(asked, key, python).measure())
+        record(here, findings)
+        if not asked.no_page:
+            write(PAGE, here, findings, command=shlex.join(["python", "bench/run.py", *sys.argv[1:]]))
+            say(f"({key}) written: {PAGE.relative_to(ROOT)}, {RESULTS.relative_to(ROOT)}")
 
 
 def arguments() -> argparse.Namespace:
