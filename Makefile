@@ -37,7 +37,7 @@ slow: $(DEV)
 	$(BIN)/python -m pytest -m slow
 
 bench: $(READY)
-	$(PYTHON) bench/run.py
+	$(BIN)/python bench/run.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

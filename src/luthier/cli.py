@@ -186,17 +186,18 @@ def export(
 @app.command()
 @told
 def demo(
+    settings: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
     run: Annotated[str, typer.Option(help="Folder to write everything to.")] = "runs/demo",
     as_json: AsJson = False,
 ) -> int:
     """Tune SmolLM2-135M on the bundled help-desk messages: a few minutes, from rows to report."""
     from luthier.demo import TEST, TRAIN
-    from luthier.recipe import make_recipe
+    from luthier.recipe import load_recipe
     from luthier.run import Show
     from luthier.run import train as carry_out
 
-    data: dict[str, Json] = {"train": str(TRAIN), "test": str(TEST), "input": "message", "output": "intent"}
-    made = make_recipe({"data": data, "run": _free(Path(run))})
+    own = [f"data.train={TRAIN}", f"data.test={TEST}", "data.input=message", "data.output=intent", "train.epochs=6"]
+    made = load_recipe(None, [*own, f"run={_free(Path(run))}", *(settings or [])])
     return _ended(carry_out(made, show=Show(silent=as_json)), as_json=as_json)
 
 

@@ -200,6 +200,17 @@ def test_chunks_of_the_head_change_nothing(monkeypatch):
     assert gaps(result(model, batch, forward(model, batch).logprobs), whole) < 1e-12
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_keeping_the_probabilities_changes_nothing_but_rounding(monkeypatch, dtype):
+    model = opened("llama", dtype, torch.float32)
+    batch = pack([*forest(0), *forest(0)], worthwhile=1)
+    kept = result(model, batch, forward(model, batch).logprobs)
+    monkeypatch.setattr("luthier.model.head.KEPT_BYTES", 0)
+    assert gaps(result(model, batch, forward(model, batch).logprobs), kept) < (
+        1e-12 if dtype == torch.float64 else 5e-3
+    )
+
+
 def test_switching_the_window_on_needs_paths_longer_than_it():
     assert all(family in ACCEPTED for family in WINDOWED)
     assert pack(forest(0), worthwhile=1).longest > 7

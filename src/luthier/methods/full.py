@@ -14,6 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from luthier.errors import ModelError
+from luthier.methods.method import lora_lr
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,9 @@ class Full:
         """True: nothing is added."""
         return True
 
-    @property
-    def usual_lr(self) -> float:
-        """A low rate: the weights themselves move."""
-        return 5e-5
+    def usual_lr(self, network: PreTrainedModel) -> float:
+        """A tenth of LoRA's: the weights themselves move."""
+        return lora_lr(network) / 10
 
     @property
     def removable(self) -> bool:
@@ -60,10 +60,9 @@ class Freeze:
         """True: nothing is added."""
         return True
 
-    @property
-    def usual_lr(self) -> float:
-        """A low rate: the weights themselves move."""
-        return 5e-5
+    def usual_lr(self, network: PreTrainedModel) -> float:
+        """A tenth of LoRA's: the weights themselves move."""
+        return lora_lr(network) / 10
 
     @property
     def removable(self) -> bool:

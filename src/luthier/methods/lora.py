@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import ModelError
 from luthier.methods.linear import Linear, LoRALinear
-from luthier.methods.method import replace
+from luthier.methods.method import lora_lr, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,9 @@ class LoRA:
         """True: B is zero."""
         return True
 
-    @property
-    def usual_lr(self) -> float:
+    def usual_lr(self, network: PreTrainedModel) -> float:
         """About ten times that of full tuning, nearly whatever the rank."""
-        return 5e-4
+        return lora_lr(network)
 
     @property
     def removable(self) -> bool:

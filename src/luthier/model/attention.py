@@ -223,8 +223,7 @@ def forest_attention(
     window = sliding_window if sliding_window is not None and sliding_window < forest.longest else None
     plain = softcap is None and s_aux is None and window is None and query.shape[-1] == value.shape[-1]
     if plain and isinstance(forest, Plan) and not forest.dense:
-        heads = query.shape[1]
-        out: Tensor = _Cascade.apply(query, _repeated(key, heads), _repeated(value, heads), forest, scale)  # type: ignore[no-untyped-call]
+        out: Tensor = _Cascade.apply(query, key, value, forest, scale)  # type: ignore[no-untyped-call]
         return out.transpose(1, 2), None
     return _masked(query, key, value, forest.allowed(window), scale, softcap, s_aux).transpose(1, 2), None
 
@@ -232,6 +231,11 @@ def forest_attention(
 def _repeated(tensor: Tensor, heads: int) -> Tensor:
     """Keys or values once per query head: (1, kv heads, n, width) -> (1, heads, n, width)."""
     return tensor if tensor.shape[1] == heads else tensor.repeat_interleave(heads // tensor.shape[1], dim=1)
+
+
+def _summed(grad: Tensor, groups: int) -> Tensor:
+    """What the query heads of a key head ask of it, added up: (1, heads, n, width) -> (1, groups, n, width)."""
+    return grad if grad.shape[1] == groups else grad.unflatten(1, (groups, -1)).sum(dim=2)
 
 
 def _masked(
@@ -287,24 +291,27 @@ class _Saved(Protocol):
 
 
 class _Cascade(torch.autograd.Function):
-    """The parts of a plan through a flash kernel, merged; all tensors (1, heads, n, width)."""
+    """The parts of a plan through a flash kernel, merged: query (1, heads, n, width), key and value a head a group."""
 
     @staticmethod
     def forward(ctx: _Saved, query: Tensor, key: Tensor, value: Tensor, forest: Plan, scale: float) -> Tensor:
+        heads, saved = query.shape[1], (key, value)
+        key, value = _repeated(key, heads), _repeated(value, heads)
         out, lse = _inside(query, key, value, forest, scale)
         for part in forest.rectangles:
             mine, keys = slice(part.stop, part.end), slice(part.start, part.stop)
             more, more_lse = _flash(query[:, :, mine], key[:, :, keys], value[:, :, keys], scale, causal=False)
             _merge(out[:, :, mine], lse[:, :, mine], more, more_lse)
         out = out.to(query.dtype)
-        ctx.save_for_backward(query, key, value, out, lse)
+        ctx.save_for_backward(query, *saved, out, lse)
         ctx.forest, ctx.scale = forest, scale
         return out
 
     @staticmethod
     def backward(ctx: _Saved, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, out, lse = ctx.saved_tensors
-        forest, scale = ctx.forest, ctx.scale
+        forest, scale, groups = ctx.forest, ctx.scale, key.shape[1]
+        key, value = _repeated(key, query.shape[1]), _repeated(value, query.shape[1])
         dq, dk, dv = _inside_backward(grad, query, key, value, out, lse, forest, scale)
         for part in forest.rectangles:
             mine, keys = slice(part.stop, part.end), slice(part.start, part.stop)
@@ -321,6 +328,7 @@ class _Cascade(torch.autograd.Function):
             dq[:, :, mine] += a
             dk[:, :, keys] += b
             dv[:, :, keys] += c
+        dk, dv = _summed(dk, groups), _summed(dv, groups)
         return dq.to(query.dtype), dk.to(query.dtype), dv.to(query.dtype), None, None
 
 

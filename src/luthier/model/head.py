@@ -2,7 +2,7 @@
 
 A branch predicts several next tokens from one hidden state, so each distinct row meets the vocabulary matrix once,
 however many pairs are scored under it. The rows go through in chunks, forward and backward; a chunk's logits live only
-as long as its turn.
+as long as its turn, or its probabilities do till the backward where they are few.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 CHUNK_BYTES = 64 * 2**20
 """Memory for one chunk of logits in the accumulating type."""
+
+KEPT_BYTES = 256 * 2**20
+"""Memory up to which the probabilities of a micro-batch are kept for the backward."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +59,7 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, s
 class _Saved(Protocol):
     """What the forward leaves for its backward."""
 
-    saved_tensors: tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor]
+    saved_tensors: tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor, Tensor | None]
     needs_input_grad: tuple[bool, ...]
     scale: float
     softcap: float | None
@@ -65,7 +68,11 @@ class _Saved(Protocol):
 
 
 class _Scored(torch.autograd.Function):
-    """log_softmax of each row at its tokens, and its mean; the backward computes each chunk's logits anew."""
+    """log_softmax of each row at its tokens, and its mean.
+
+    The probabilities are kept for the backward in the compute type while they are few; else each chunk's are computed
+    anew. What rounding does to a learned token's own probability is put right, since p - 1 would lose it.
+    """
 
     @staticmethod
     def forward(
@@ -82,31 +89,43 @@ class _Scored(torch.autograd.Function):
         scored = torch.empty(len(row), dtype=exact, device=hidden.device)
         mean = torch.empty(len(hidden), dtype=exact, device=hidden.device)
         normaliser = torch.empty(len(hidden), dtype=exact, device=hidden.device)
+        kept = None
+        if softcap is None and len(hidden) * len(weight) * hidden.element_size() <= KEPT_BYTES:
+            kept = hidden.new_empty(len(hidden), len(weight))
         for a, b, mine in _chunks(hidden, weight, row):
             logits = _logits(hidden[a:b], weight, bias, scale, softcap)
             normaliser[a:b] = torch.logsumexp(logits, dim=-1)
             mean[a:b] = logits.mean(dim=-1) - normaliser[a:b]
             scored[mine] = logits[row[mine] - a, token[mine]] - normaliser[row[mine]]
-        ctx.save_for_backward(hidden, weight, bias, row, token, normaliser)
+            if kept is not None:
+                kept[a:b] = logits.sub_(normaliser[a:b, None]).exp_()
+        ctx.save_for_backward(hidden, weight, bias, row, token, normaliser, scored, kept)
         ctx.scale, ctx.softcap = scale, softcap
         return scored, mean
 
     @staticmethod
     def backward(ctx: _Saved, grad: Tensor, grad_mean: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, row, token, normaliser = ctx.saved_tensors
+        hidden, weight, bias, row, token, normaliser, scored, kept = ctx.saved_tensors
         scale, softcap, wants = ctx.scale, ctx.softcap, ctx.needs_input_grad
         d_hidden = torch.empty_like(hidden)
         d_weight = torch.zeros_like(weight, dtype=normaliser.dtype) if wants[1] else None
         d_bias = torch.zeros_like(bias, dtype=normaliser.dtype) if bias is not None and wants[2] else None
         pull = grad_mean.index_add(0, row, grad)  # what each row's softmax is weighted by
+        copies = _copies(row * len(weight) + token)
         for a, b, mine in _chunks(hidden, weight, row):
-            logits = _logits(hidden[a:b], weight, bias, scale, softcap)
-            slope = torch.exp(logits - normaliser[a:b, None]).mul_(-pull[a:b, None])
-            slope += (grad_mean[a:b] / weight.shape[0])[:, None]
-            slope.index_put_((row[mine] - a, token[mine]), grad[mine], accumulate=True)
-            if softcap is not None:
-                slope *= 1 - (logits / softcap) ** 2
-            slope = (slope * scale).to(hidden.dtype)
+            place = (row[mine] - a, token[mine])
+            bent = None
+            if kept is not None:
+                slope = kept[a:b].to(normaliser.dtype)
+            else:
+                bent = _logits(hidden[a:b], weight, bias, scale, softcap)
+                slope = torch.exp(bent - normaliser[a:b, None])
+            mend = (slope[place] - scored[mine].exp()) * pull[row[mine]] / copies[mine]
+            slope.mul_(-pull[a:b, None]).add_((grad_mean[a:b] / weight.shape[0])[:, None])
+            slope.index_put_(place, grad[mine] + mend, accumulate=True)
+            if softcap is not None and bent is not None:
+                slope *= 1 - (bent / softcap) ** 2
+            slope = (slope if scale == 1.0 else slope * scale).to(hidden.dtype)
             d_hidden[a:b] = slope @ weight
             if d_weight is not None:
                 d_weight += slope.T @ hidden[a:b]
@@ -115,6 +134,13 @@ class _Scored(torch.autograd.Function):
         d_weight = None if d_weight is None else d_weight.to(weight.dtype)
         d_bias = None if d_bias is None else d_bias.to(hidden.dtype)
         return d_hidden, d_weight, d_bias, None, None, None, None
+
+
+def _copies(pair: Tensor) -> Tensor:
+    """How often each (row, token) pair stands in the list: (m,)."""
+    _, inverse, counts = pair.unique(return_inverse=True, return_counts=True)
+    copies: Tensor = counts[inverse]
+    return copies
 
 
 def _chunks(hidden: Tensor, weight: Tensor, row: Tensor) -> list[tuple[int, int, Tensor]]:

@@ -105,7 +105,7 @@ def sentence(verdict: Verdict) -> str:
 
 
 def divided(sentence: str) -> tuple[str, str]:
-    """A verdict's sentence as a headline and its figures: `A is better (by 3). So.` is `A is better.` and `By 3. So.`"""
+    """A verdict as a headline and its figures: `A is better (by 3). So.` is `A is better.` and `By 3. So.`"""
     head, opened, rest = sentence.partition(" (")
     inside, closed, after = rest.partition(")")
     if not (opened and closed):

@@ -72,7 +72,7 @@ def _carry_out(recipe: Recipe, folder: Path, show: Show, *, resumed: bool) -> Ou
             folder=folder,
             hooks=_hooks(prepared, progress, meter),
             resume=resumed,
-            default_lr=recipe.method.usual_lr,
+            default_lr=recipe.method.usual_lr(prepared.model.network),
         )
     if result.interrupted:
         show.say(
