@@ -117,3 +117,11 @@ def test_empty_prompts_and_candidates_are_refused():
         choose(MODEL, prompts(0), [[]])
     with pytest.raises(ShapeError):
         generate(MODEL, [[]], max_new_tokens=1)
+
+
+def test_how_many_rows_go_on_together_changes_nothing(monkeypatch):
+    asked = prompts(4, 5)
+    candidates = [[token, 4, 2] for token in range(5, 20)]
+    whole = generate(MODEL, asked, max_new_tokens=6), [c.best for c in choose(MODEL, asked, candidates)]
+    monkeypatch.setattr("luthier.model.generate.AT_ONCE", 2)
+    assert (generate(MODEL, asked, max_new_tokens=6), [c.best for c in choose(MODEL, asked, candidates)]) == whole

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from luthier.batch import Batch, pack
 from luthier.errors import ModelError
-from luthier.model.attention import NAME, flash_can, plan, register
+from luthier.model.attention import NAME, register
+from luthier.model.cascade import flash_can
 from luthier.model.forward import computing, evaluating, forward, head, paths, trunk
 from luthier.model.load import Model, ModelOptions, load
+from luthier.model.plan import plan
 from luthier.types import TokenSequence
 
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-2}

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from luthier.batch import Batch
 from luthier.errors import ModelError
-from luthier.model.attention import Plan, Step, plan
 from luthier.model.head import Head
 from luthier.model.load import Model
+from luthier.model.plan import Plan, Step, plan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,12 +15,15 @@ from torch import Tensor
 
 from luthier.batch import Batch, pack
 from luthier.errors import ShapeError
-from luthier.model.attention import Cache, Step, plan
 from luthier.model.forward import computing, evaluating, head, states, trunk
 from luthier.model.load import Model
+from luthier.model.plan import Cache, Step, plan
 from luthier.types import TokenSequence
 
 Prompts = Sequence[Sequence[int]]
+
+AT_ONCE = 128
+"""Rows that go on together: enough for full matrix products, few enough not to attend past one another in vain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,18 @@ class Decoder:
         self.start = Rows(seen, batch.depth[batch.leaf], self._scored(hidden[batch.leaf]))
 
     def step(self, rows: Rows, tokens: Sequence[int]) -> Rows:
-        """Every row goes on by one token."""
+        """Every row goes on by one token; a few rows at a time, so that each attends to little but its own."""
+        parts = [slice(a, a + AT_ONCE) for a in range(0, len(tokens), AT_ONCE)]
+        made = [self._step(Rows(rows.seen[p], rows.depth[p], rows.logprobs[p]), tokens[p]) for p in parts]
+        return Rows(*(torch.cat([getattr(part, name) for part in made]) for name in ("seen", "depth", "logprobs")))
+
+    def _step(self, rows: Rows, tokens: Sequence[int]) -> Rows:
         new = slice(self.cache.length, self.cache.length + len(tokens))
         seen, depth = rows.seen.clone(), rows.depth + 1
         seen[:, new] = torch.eye(len(tokens), dtype=torch.bool, device=seen.device)
         self.key_depth[new] = depth
-        upto = slice(0, new.stop)
-        step = Step(seen[:, upto], depth, self.key_depth[upto], int(depth.max()) + 1, self.cache)
+        taken = seen[:, : new.stop].any(dim=0).nonzero().flatten()
+        step = Step(seen[:, taken], depth, self.key_depth[taken], int(depth.max()) + 1, self.cache, taken)
         hidden = states(self.model, torch.tensor(tokens, device=seen.device), depth, step)
         self.cache.length = new.stop
         return Rows(seen, depth, self._scored(hidden))

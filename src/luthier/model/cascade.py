@@ -1,0 +1,181 @@
+"""The parts of a plan through a flash kernel, merged by log-sum-exp.
+
+The backward of each part is the kernel's own, called with the merged output and log-sum-exp, and is exact (the argument
+of ring attention: Liu et al. 2023, arXiv:2310.01889). Kernels: torch's for the CPU, and for CUDA in half precision.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from luthier.model.plan import Plan
+
+FLOAT32_KEYS = 512
+"""Up to this many keys the CPU's flash backward runs in float32: torch's bfloat16 one takes 1.4 to 7 times as long."""
+
+
+class _Saved(Protocol):
+    """What the cascade's forward leaves for its backward."""
+
+    saved_tensors: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    forest: Plan
+    scale: float
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
+class _Cascade(torch.autograd.Function):
+    """The parts of a plan through a flash kernel, merged: query (1, heads, n, width), key and value a head a group."""
+
+    @staticmethod
+    def forward(ctx: _Saved, query: Tensor, key: Tensor, value: Tensor, forest: Plan, scale: float) -> Tensor:
+        heads, saved = query.shape[1], (key, value)
+        key, value = repeated(key, heads), repeated(value, heads)
+        out, lse = _inside(query, key, value, forest, scale)
+        for part in forest.rectangles:
+            mine, keys = slice(part.stop, part.end), slice(part.start, part.stop)
+            more, more_lse = _flash(query[:, :, mine], key[:, :, keys], value[:, :, keys], scale, causal=False)
+            _merge(out[:, :, mine], lse[:, :, mine], more, more_lse)
+        out = out.to(query.dtype)
+        ctx.save_for_backward(query, *saved, out, lse)
+        ctx.forest, ctx.scale = forest, scale
+        return out
+
+    @staticmethod
+    def backward(ctx: _Saved, grad: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, out, lse = ctx.saved_tensors
+        forest, scale, groups = ctx.forest, ctx.scale, key.shape[1]
+        key, value = repeated(key, query.shape[1]), repeated(value, query.shape[1])
+        dq, dk, dv = _inside_backward(grad, query, key, value, out, lse, forest, scale)
+        for part in forest.rectangles:
+            mine, keys = slice(part.stop, part.end), slice(part.start, part.stop)
+            a, b, c = _flash_backward(
+                grad[:, :, mine],
+                query[:, :, mine],
+                key[:, :, keys],
+                value[:, :, keys],
+                out[:, :, mine],
+                lse[:, :, mine],
+                scale,
+                causal=False,
+            )
+            dq[:, :, mine] += a
+            dk[:, :, keys] += b
+            dv[:, :, keys] += c
+        dk, dv = _summed(dk, groups), _summed(dv, groups)
+        return dq.to(query.dtype), dk.to(query.dtype), dv.to(query.dtype), None, None
+
+
+def _merge(out: Tensor, lse: Tensor, more: Tensor, more_lse: Tensor) -> None:
+    """Folds another part's output into `out` and `lse`, in place, weighted by each part's share of the softmax."""
+    total = torch.logaddexp(lse, more_lse)
+    out.mul_((lse - total).exp_().unsqueeze(-1)).add_(more * (more_lse - total).exp_().unsqueeze(-1))
+    lse.copy_(total)
+
+
+def _inside(query: Tensor, key: Tensor, value: Tensor, forest: Plan, scale: float) -> tuple[Tensor, Tensor]:
+    """Causal attention inside every node: the output and its log-sum-exp (1, heads, n)."""
+    exact = torch.promote_types(query.dtype, torch.float32)
+    out = torch.empty(query.shape, dtype=exact, device=query.device)
+    lse = torch.empty(query.shape[:-1], dtype=exact, device=query.device)
+    for a, b in forest.single:
+        node = slice(a, b)
+        out[:, :, node], lse[:, :, node] = _flash(
+            query[:, :, node], key[:, :, node], value[:, :, node], scale, causal=True
+        )
+    for block in forest.buckets:
+        one, one_lse = _flash(block.rows(query), block.rows(key), block.rows(value), scale, causal=True)
+        block.write(out, one)
+        block.write(lse.unsqueeze(-1), one_lse.unsqueeze(-1))
+    return out, lse
+
+
+def _inside_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, forest: Plan, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The nodes' own share of the gradients; every token is inside exactly one node, so nothing stays unwritten."""
+    exact = torch.promote_types(query.dtype, torch.float32)
+    dq, dk, dv = (torch.empty_like(tensor, dtype=exact) for tensor in (query, key, value))
+    for a, b in forest.single:
+        at = (slice(None), slice(None), slice(a, b))
+        dq[at], dk[at], dv[at] = _flash_backward(
+            grad[at], query[at], key[at], value[at], out[at], lse[at], scale, causal=True
+        )
+    for block in forest.buckets:
+        grads = _flash_backward(
+            block.rows(grad).masked_fill(~block.real[:, None, :, None], 0),
+            block.rows(query),
+            block.rows(key),
+            block.rows(value),
+            block.rows(out),
+            block.rows(lse.unsqueeze(-1)).squeeze(-1),
+            scale,
+            causal=True,
+        )
+        for whole, part in zip((dq, dk, dv), grads, strict=True):
+            block.write(whole, part)
+    return dq, dk, dv
+
+
+def _flash(query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool) -> tuple[Tensor, Tensor]:
+    """One part's output and log-sum-exp: (b, heads, q, width), (b, heads, q)."""
+    if query.is_cuda:
+        out, lse, *_ = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, scale=scale)
+    else:
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        out, lse = kernel(query, key, value, 0.0, causal, scale=scale)
+    return out, lse
+
+
+def _flash_backward(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    scale: float,
+    *,
+    causal: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One part's gradients, given the *merged* output and log-sum-exp of its queries."""
+    if query.is_cuda:
+        seed = torch.zeros(2, dtype=torch.uint64, device=query.device)
+        dq, dk, dv = torch.ops.aten._scaled_dot_product_flash_attention_backward(
+            *(grad, query, key, value, out, lse.contiguous(), None, None, query.shape[2], key.shape[2]),
+            *(0.0, causal, seed, seed[0]),
+            scale=scale,
+        )
+    else:
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+        tensors = [grad, query, key, value, out]
+        if query.dtype == torch.bfloat16 and key.shape[2] <= FLOAT32_KEYS:
+            tensors = [tensor.float() for tensor in tensors]
+        dq, dk, dv = kernel(*tensors, lse.contiguous(), 0.0, causal, scale=scale)
+    return dq, dk, dv
+
+
+def repeated(tensor: Tensor, heads: int) -> Tensor:
+    """Keys or values once per query head: (1, kv heads, n, width) -> (1, heads, n, width)."""
+    return tensor if tensor.shape[1] == heads else tensor.repeat_interleave(heads // tensor.shape[1], dim=1)
+
+
+def _summed(grad: Tensor, groups: int) -> Tensor:
+    """What the query heads of a key head ask of it, added up: (1, heads, n, width) -> (1, groups, n, width)."""
+    return grad if grad.shape[1] == groups else grad.unflatten(1, (groups, -1)).sum(dim=2)
+
+
+def flash_can(network_dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the cascade has a kernel: always on the CPU; on CUDA in half precision."""
+    return device.type == "cpu" or network_dtype in (torch.bfloat16, torch.float16)
+
+
+if TYPE_CHECKING:
+
+    def cascade(query: Tensor, key: Tensor, value: Tensor, forest: Plan, scale: float) -> Tensor:
+        """Attention over a forest: query (1, heads, n, width), key and value a head a group -> (1, heads, n, width)."""
+else:
+    cascade = _Cascade.apply

@@ -1,0 +1,180 @@
+"""How one batch's attention is cut into parts: what travels to every layer as the keyword `forest`.
+
+In depth-first order the descendants of a node are one contiguous range, so the forest splits into ordinary parts: a
+causal call inside all nodes, and for each inner node one unmasked rectangle, its descendants x its own tokens. While a
+model generates, each query instead sees a chosen set of cached keys. Not here: computing any of it (`cascade.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from luthier.batch import Batch
+
+BUCKET = 16
+"""Node lengths are rounded up to a multiple of this, so that short nodes share one batched call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """An inner node: its descendants `[stop, end)` see all of its tokens `[start, stop)`."""
+
+    start: int
+    stop: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bucket:
+    """Short nodes of nearly one length, computed as one padded batch."""
+
+    index: Tensor
+    """(b, l) packed indexes; a shorter node repeats its last one."""
+    real: Tensor
+    """(b, l) which entries are tokens and not padding."""
+
+    def rows(self, tensor: Tensor) -> Tensor:
+        """Takes the nodes as a batch: (1, heads, n, width) -> (b, heads, l, width)."""
+        return tensor[0].transpose(0, 1)[self.index].transpose(1, 2)
+
+    def write(self, whole: Tensor, part: Tensor) -> None:
+        """Writes (b, heads, l, width) back to (1, heads, n, width), leaving padding out."""
+        whole[0].transpose(0, 1)[self.index[self.real]] = part.transpose(1, 2)[self.real].to(whole.dtype)
+
+
+class Cache:
+    """Keys and values of every layer, packed as the forest is, so that a shared beginning is held once."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.length = 0
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Appends (1, kv heads, q, width) behind what the layer holds; returns all of it, with the new at the end."""
+        if layer not in self._layers:
+            self._layers[layer] = tuple(  # type: ignore[assignment]
+                t.new_empty(*t.shape[:2], self.capacity, t.shape[3]) for t in (key, value)
+            )
+        upto = self.length + key.shape[2]
+        for held, new in zip(self._layers[layer], (key, value), strict=True):
+            held[:, :, self.length : upto] = new
+        keys, values = self._layers[layer]
+        return keys[:, :, :upto], values[:, :, :upto]
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One decoding step: each query sees a chosen set of cached keys, and itself."""
+
+    seen: Tensor
+    """(q, k) whether a query sees a key; the last q keys are the queries' own."""
+    query_depth: Tensor
+    """(q,) depth of each query."""
+    key_depth: Tensor
+    """(k,) depth of each key."""
+    longest: int
+    """Length of the longest path."""
+    cache: Cache
+    taken: Tensor
+    """(k,) which cached keys these are: the queries' own, and those that any of them sees."""
+    consumed: set[int] = field(default_factory=set)
+
+    def keys(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Caches the queries' own keys and values, and takes what they see: (1, kv heads, k, width) each."""
+        keys, values = self.cache.extend(layer, key, value)
+        whole = len(self.taken) == keys.shape[2]
+        return (keys, values) if whole else (keys[:, :, self.taken], values[:, :, self.taken])
+
+    def allowed(self, window: int | None) -> Tensor:
+        """(q, k) what is seen within `window` tokens of each path."""
+        if window is None or window >= self.longest:
+            return self.seen
+        return self.seen & (self.query_depth[:, None] - self.key_depth[None, :] < window)
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """How one batch's attention is cut into parts; travels to every layer as the keyword `forest`."""
+
+    query_depth: Tensor
+    """(q,) depth of each query."""
+    key_depth: Tensor
+    """(k,) depth of each key."""
+    end: Tensor
+    """(k,) one past the last descendant of each key."""
+    index: Tensor
+    """(q,) packed index of each query."""
+    longest: int
+    """Length of the longest path: a window at least this wide hides nothing."""
+    rectangles: tuple[Rectangle, ...]
+    single: tuple[tuple[int, int], ...]
+    """Nodes `[start, stop)` that are long enough for a causal call of their own."""
+    buckets: tuple[Bucket, ...]
+    """The short nodes, by length."""
+    dense: bool = False
+    """Use the boolean mask, whatever the layer asks."""
+    cache: Cache | None = None
+    """Where keys and values are kept, when decoding goes on from this forest."""
+    consumed: set[int] = field(default_factory=set)
+    """Which attention modules have taken the plan: the engine compares it with the layers it knows."""
+
+    def keys(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's own keys and values, cached where decoding goes on from here."""
+        return (key, value) if self.cache is None else self.cache.extend(layer, key, value)
+
+    def allowed(self, window: int | None) -> Tensor:
+        """(q, k) whether a query sees a key: itself and its ancestors, at most `window` - 1 back on its own path."""
+        key = torch.arange(len(self.end), device=self.end.device)
+        seen = (key[None, :] <= self.index[:, None]) & (self.index[:, None] < self.end[None, :])
+        if window is not None and window < self.longest:
+            seen &= self.query_depth[:, None] - self.key_depth[None, :] < window
+        return seen
+
+
+def plan(batch: Batch, *, dense: bool = False) -> Plan:
+    """Cuts a batch's forest into the parts of the cascade."""
+    rectangles, leaves = _nodes(batch)
+    long = tuple((a, b) for a, b in leaves if b - a > 8 * BUCKET)
+    return Plan(
+        query_depth=batch.depth,
+        key_depth=batch.depth,
+        end=batch.end,
+        index=torch.arange(batch.distinct, device=batch.tokens.device),
+        longest=batch.longest,
+        rectangles=rectangles,
+        single=long,
+        buckets=_buckets([(a, b) for a, b in leaves if b - a <= 8 * BUCKET], batch.tokens.device),
+        dense=dense,
+    )
+
+
+def _nodes(batch: Batch) -> tuple[tuple[Rectangle, ...], list[tuple[int, int]]]:
+    """The inner nodes as rectangles, and all nodes as ranges: maximal unbranched runs of one path."""
+    parent, end = batch.parent.cpu(), batch.end.cpu()
+    starts = torch.ones(batch.distinct, dtype=torch.bool)
+    starts[1:] = (parent[1:] != torch.arange(batch.distinct - 1)) | (end[1:] != end[:-1])
+    bounds = [*starts.nonzero().flatten().tolist(), batch.distinct]
+    ranges = list(pairwise(bounds))
+    ends = end[bounds[:-1]].tolist()
+    inner = tuple(Rectangle(a, b, e) for (a, b), e in zip(ranges, ends, strict=True) if e > b)
+    return inner, ranges
+
+
+def _buckets(ranges: list[tuple[int, int]], device: torch.device) -> tuple[Bucket, ...]:
+    """Groups short nodes by rounded length into padded index blocks."""
+    groups: dict[int, list[tuple[int, int]]] = {}
+    for a, b in ranges:
+        groups.setdefault(-(-(b - a) // BUCKET) * BUCKET, []).append((a, b))
+    blocks = []
+    for members in groups.values():
+        width = max(b - a for a, b in members)
+        first = torch.tensor([a for a, _ in members])[:, None]
+        last = torch.tensor([b - 1 for _, b in members])[:, None]
+        index = first + torch.arange(width)
+        blocks.append(Bucket(torch.minimum(index, last).to(device), (index <= last).to(device)))
+    return tuple(blocks)
