@@ -9,7 +9,7 @@ import luthier
 
 ROOT = Path(luthier.__file__).parent
 LINES = [
-    ["types", "errors"],
+    ["types", "errors", "manifest"],
     ["batch", "data", "metrics"],
     ["checks", "model", "objectives"],
     ["methods"],

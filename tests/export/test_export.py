@@ -11,6 +11,7 @@ from pathlib import Path
 import peft
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from tuned_runs import CHATML, asked, logits, lora, tuned_network, write_base, write_run
@@ -229,7 +230,7 @@ def test_learning_that_rounding_swallows_is_refused_and_float32_keeps_it(tmp_pat
 
 
 def test_an_adapter_that_has_learned_nothing_yet_is_exported(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", write_base(tmp_path / "base"), LoRA(rank=2, alpha=0.0))
+    run = write_run(tmp_path / "run", write_base(tmp_path / "base"), LoRA(rank=2, alpha=1e-300))
     assert export(run, tmp_path / "out", format=Merged(), trial=TRIAL).parity.base == 0
 
 
@@ -251,11 +252,49 @@ def test_a_whole_model_is_no_adapter(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_rows_can_be_handed_in_and_are_needed(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", write_base(tmp_path / "base"), lora())
-    (run / "predictions.jsonl").unlink()
-    with pytest.raises(RunError, match=r"predictions\.jsonl"):
+def test_a_run_without_test_rows_is_proved_on_the_rows_it_was_trained_on(tmp_path: Path) -> None:
+    run = without_predictions(tmp_path, train=str(rows_file(tmp_path)), input="q", output="a", validation=0.1)
+    made = export(run, tmp_path / "out", format=Adapter(), trial=TRIAL)
+    assert made.parity.rows == TRIAL.rows
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({}, "asking the network or importing"),
+        ({"train": "gone.csv"}, "there is no such file"),
+        ({"train": "hub:someone/set"}, "asking the network or importing"),
+        ({"train": "rows.csv", "format": "this:that"}, "asking the network or importing"),
+        ({"train": "rows.csv", "limit": "few"}, "limit"),
+    ],
+)
+def test_without_any_rows_it_is_said_why_and_how(tmp_path: Path, data: dict[str, str], words: str) -> None:
+    rows_file(tmp_path)
+    if data.get("train") == "rows.csv":
+        data = {**data, "train": str(tmp_path / "rows.csv")}
+    run = without_predictions(tmp_path, **data)
+    with pytest.raises(RunError, match=f"{words}.*examples=") as raised:
         export(run, tmp_path / "out", format=Adapter(), trial=TRIAL)
+    assert "evaluate the run again" not in str(raised.value)
+
+
+def without_predictions(folder: Path, **data: object) -> Path:
+    """A run that had no test rows."""
+    run = write_run(folder / "run", write_base(folder / "base"), lora())
+    (run / "predictions.jsonl").unlink()
+    tree = yaml.safe_load((run / "recipe.yaml").read_text())
+    (run / "recipe.yaml").write_text(yaml.safe_dump(tree | {"data": data}))
+    return run
+
+
+def rows_file(folder: Path) -> Path:
+    """Nine questions with answers."""
+    (folder / "rows.csv").write_text("q,a\n" + "".join(f"What is {at}?,answer {at}\n" for at in range(9)))
+    return folder / "rows.csv"
+
+
+def test_rows_can_be_handed_in(tmp_path: Path) -> None:
+    run = without_predictions(tmp_path)
     made = export(run, tmp_path / "out", format=Adapter(), trial=TRIAL, examples=[asked("What?", "This.")])
     assert made.parity.rows == 1
     with pytest.raises(GateError, match="none of 1 rows fits"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from transformers import PreTrainedTokenizerBase
 from tuned_runs import logits, lora, tuned_network, write_base, write_run
 
@@ -16,6 +17,7 @@ from luthier.errors import RunError
 from luthier.export import Adapter, Merged, Trial, export, use_lines
 from luthier.export.base import Base, base_of
 from luthier.methods import Full, Method
+from luthier.methods.tuned import find_tuned
 from luthier.model.load import ModelOptions
 
 TRIAL = Trial(rows=3, answers=2, max_new_tokens=8)
@@ -57,6 +59,25 @@ def test_the_lines_of_an_export_load_what_was_tuned(tmp_path: Path, format: Adap
 def test_a_folder_of_nothing_has_no_lines(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="neither a run folder"):
         use_lines(tmp_path)
+
+
+def test_a_run_that_was_never_evaluated_names_its_last_checkpoint(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", write_base(tmp_path / "base"), lora(), best=False)
+    lines = use_lines(run)
+    assert repr(str(run / "last")) in lines
+    executed(lines)
+
+
+def test_the_lines_of_a_strangers_method_are_a_comment_and_import_nothing(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", write_base(tmp_path / "base"), lora())
+    tree = yaml.safe_load((run / "recipe.yaml").read_text())
+    (run / "recipe.yaml").write_text(yaml.safe_dump(tree | {"method": {"name": "antigravity:\nClass", "rank": 2}}))
+    lines = use_lines(run)
+    assert "antigravity" in lines
+    assert all(line.startswith("# ") for line in lines.splitlines())
+    assert "antigravity" not in sys.modules
+    with pytest.raises(RunError, match="is not one of full, freeze, lora"):
+        find_tuned(run)
 
 
 def test_a_quantised_base_is_told_from_its_namesake() -> None:

@@ -48,7 +48,7 @@ def config(family: str) -> PretrainedConfig:
     size = len(tokenizer())
     ends = {"vocab_size": size, "bos_token_id": None, "eos_token_id": tokenizer().eos_token_id}
     if family == "gpt2":
-        return GPT2Config(**ends, n_embd=32, n_layer=2, n_head=2, n_positions=192)
+        return GPT2Config(**ends, n_embd=32, n_layer=2, n_head=2, n_positions=192, attn_pdrop=0.0)
     return LlamaConfig(
         **ends,
         hidden_size=32,

@@ -80,6 +80,19 @@ def test_best_last_and_a_step_name_checkpoints(tmp_path: Path) -> None:
     assert places == {(run / "checkpoints" / f"{STEP:06d}").resolve()}
 
 
+def test_the_best_of_a_run_that_was_never_evaluated_is_its_last(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", write_base(tmp_path / "base"), lora(), best=False)
+    assert find_tuned(run).named == run / "last"
+    assert open_tuned(run).network.num_parameters() > 0
+
+
+def test_control_a_best_that_was_lost_is_not_made_up_for(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", write_base(tmp_path / "base"), lora(), best=False)
+    os.symlink("checkpoints/000010", run / "best")
+    with pytest.raises(RunError, match="there are last, 000020"):
+        find_tuned(run)
+
+
 def test_the_dtype_can_be_another_than_the_runs(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", write_base(tmp_path / "base"), lora())
     assert open_tuned(run, dtype="bfloat16").dtype == torch.bfloat16
@@ -87,7 +100,7 @@ def test_the_dtype_can_be_another_than_the_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("best", "there are last, 000020"), ("60", "there are last"), ("../base", "best, last or the number of a step")],
+    [("60", "there are last, 000020"), ("../base", "best, last or the number of a step")],
 )
 def test_a_checkpoint_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path, name: str, words: str) -> None:
     run = write_run(tmp_path / "run", write_base(tmp_path / "base"), lora(), best=False)
@@ -101,7 +114,7 @@ def test_folders_that_are_no_run_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"has no recipe\.yaml"):
         open_tuned(tmp_path)
     (tmp_path / "recipe.yaml").write_text("model: {name: x}\nmethod: {name: lora}\n")
-    with pytest.raises(RunError, match="train until the first evaluation"):
+    with pytest.raises(RunError, match=r"luthier train --resume .* makes one"):
         open_tuned(tmp_path)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from luthier.errors import RunError
-from luthier.train.checkpoint import MANIFEST, Checkpoints, seal, unproven
+from luthier.manifest import MANIFEST, unproven
+from luthier.train.checkpoint import Checkpoints, seal
 
 
 class Killed(BaseException):

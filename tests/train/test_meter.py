@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from luthier.train.meter import WATTS_PER_BUSY_CORE, Counter, Meter, peak_bytes, rapl_counters
+from luthier.train.meter import (
+    WATTS_PER_BUSY_CORE,
+    Counter,
+    Meter,
+    _high_water,
+    _largest_resident,
+    peak_bytes,
+    rapl_counters,
+)
 
 CPU = torch.device("cpu")
 
@@ -68,3 +76,12 @@ def test_the_peak_is_at_least_what_was_just_held() -> None:
     held = torch.ones(64 * 2**18)
     assert peak_bytes(CPU) >= min(before, held.nbytes)
     assert peak_bytes(CPU) > 2**24
+
+
+def test_a_system_that_keeps_no_high_water_mark_is_asked_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t  20 kB\n")
+    assert _high_water(tmp_path / "status") is None
+    assert _high_water(tmp_path / "none") is None
+    assert _largest_resident() > 2**24
+    (tmp_path / "status").write_text("VmHWM:\t  20 kB\n")
+    assert _high_water(tmp_path / "status") == 20 * 1024

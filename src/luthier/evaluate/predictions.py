@@ -42,7 +42,7 @@ def read_predictions(path: Path) -> tuple[tuple[Row, ...], tuple[Row, ...] | Non
         with path.open(encoding="utf-8") as file:
             lines = list(file)
     except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); evaluate the run again") from error
+        raise RunError(f"{path}: cannot be read ({error}); restore the file from a copy") from error
     found = [_read(line, f"{path}:{at}") for at, line in enumerate(lines, start=1)]
     base = [row for _, row in found if row is not None]
     return tuple(row for row, _ in found), tuple(base) or None
@@ -73,7 +73,7 @@ def _read(line: str, where: str) -> tuple[Row, Row | None]:
         base = record["base"]
         return _row(record, record["tuned"]), None if base is None else _row(record, base)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{where}: not a row of predictions ({error!r}); evaluate the run again") from error
+        raise RunError(f"{where}: not a row of predictions ({error!r}); restore the file from a copy") from error
 
 
 def _row(record: dict[str, Json], said: Json) -> Row:

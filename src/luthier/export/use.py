@@ -13,18 +13,20 @@ from luthier.data.template import ensure_template
 from luthier.errors import RunError
 from luthier.export.base import Base, base_of
 from luthier.methods.peft import CONFIG as ADAPTER
-from luthier.methods.tuned import RECIPE, TOKENIZER, Tuned, find_tuned
+from luthier.methods.tuned import RECIPE, TOKENIZER, Tuned, find_tuned, strange_method
 from luthier.model.load import stop_tokens
 
 
 def use_lines(place: Path, *, checkpoint: str = "best", shown: Path | None = None) -> str:
     """Python that leaves `model` and `tokenizer` as they were tuned, without Luthier.
 
+    For a run of a stranger's method, which is not imported, a comment that says so and how it is opened instead.
     place: a run folder, or an export. checkpoint: `best`, `last` or a step of a run. shown: the path to write
     instead of an export's own. Raises RunError for a folder that is neither.
     """
     if (place / RECIPE).is_file():
-        return _of_run(find_tuned(place, checkpoint=checkpoint), place, checkpoint)
+        strange = strange_method(place)
+        return _of_strange(strange) if strange else _of_run(find_tuned(place, checkpoint=checkpoint))
     if (place / ADAPTER).is_file():
         return _of_adapter(place, str(shown or place))
     if (place / "config.json").is_file() and (place / TOKENIZER).is_file():
@@ -49,8 +51,16 @@ def _of_adapter(folder: Path, path: str) -> str:
     )
 
 
-def _of_run(tuned: Tuned, run: Path, checkpoint: str) -> str:
-    link = run / checkpoint if checkpoint in ("best", "last") else tuned.checkpoint
+def _of_strange(method: str) -> str:
+    """method: `module:Class`."""
+    return (
+        f"# The method {method!r} comes from outside, and a run is opened without importing what it names.\n"
+        "# If you trust it: attach it to its base, then call luthier.methods.restore(network, checkpoint)."
+    )
+
+
+def _of_run(tuned: Tuned) -> str:
+    link = tuned.named
     whole = not tuned.adapted and tuned.has_tokenizer
     base = None if whole else base_of(tuned.options)
     model = f"{AUTO}({str(link)!r})"

@@ -46,7 +46,8 @@ def export(
 ) -> Exported:
     """Writes the tuned model of a run into a new folder, which appears only after it was read again and proved.
 
-    examples: rows to prove it on; None takes some of the run's predictions.
+    examples: rows to prove it on; None takes some of the run's predictions, or of its training rows where it
+    made none.
     Raises GateError where what was written is not what was trained, RunError for a folder that holds something, and
     for a run that cannot be opened or exported in this format.
     """

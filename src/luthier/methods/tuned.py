@@ -6,10 +6,8 @@ state is neither read nor hashed. Not here: resuming a run, and exporting what i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from hashlib import file_digest
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -19,6 +17,7 @@ from transformers import AutoTokenizer
 
 from luthier.data.template import ensure_template
 from luthier.errors import RunError
+from luthier.manifest import unproven
 from luthier.methods import methods
 from luthier.methods.method import Method
 from luthier.methods.peft import CONFIG as ADAPTER
@@ -42,6 +41,8 @@ class Tuned:
     run: Path
     checkpoint: Path
     """`checkpoints/NNNNNN` within the run, links followed."""
+    named: Path
+    """The same as it is shown to people: the run's own link where one was asked for."""
     options: ModelOptions
     """The base, and how it computes."""
     method: Method
@@ -68,7 +69,8 @@ def open_tuned(
 ) -> Model:
     """The tuned model of a run, ready for the engine; an adapter's base is behind `switched_off`.
 
-    checkpoint: `best`, `last` or a step. dtype, device: where they are to differ from the run's own.
+    checkpoint: `best`, `last` or a step; a run that was never evaluated has no best, and its last is taken.
+    dtype, device: where they are to differ from the run's own.
     Raises RunError for a folder that is no run or holds no proven checkpoint, ModelError where the base does not open.
     """
     return open_found(find_tuned(run, checkpoint=checkpoint), dtype=dtype, device=device)
@@ -79,9 +81,16 @@ def find_tuned(run: Path, *, checkpoint: str = "best") -> Tuned:
     settings = _recipe(run)
     options = _built(ModelOptions, settings.get("model"), f"{run / RECIPE}: model")
     method = _method(settings.get("method"), f"{run / RECIPE}: method")
-    found = _checkpoint(run, checkpoint)
+    named = _named(run, checkpoint)
+    found = _inside(named, run)
     _prove(run, found)
-    return Tuned(run, found, options, method, settings)
+    return Tuned(run, found, named, options, method, settings)
+
+
+def strange_method(run: Path) -> str | None:
+    """A run's method where it is a stranger's, `module:Class`: no run is opened by importing what it names."""
+    name = _method_name(_recipe(run).get("method"))
+    return name if ":" in name else None
 
 
 def open_found(
@@ -134,11 +143,16 @@ def _recipe(run: Path) -> dict[str, Json]:
 
 def _method(section: Json, where: str) -> Method:
     settings = dict(section) if isinstance(section, dict) else {}
-    name = settings.pop("name", None)
+    settings.pop("name", None)
+    name = _method_name(section)
     if name not in methods:
         remedy = "attach a method of your own to its base, then luthier.methods.restore"
         raise RunError(f"{where}: {name!r} is not one of {', '.join(methods)}; {remedy}")
     return _built(methods[name], settings, where)
+
+
+def _method_name(section: Json) -> str:
+    return str(section.get("name") if isinstance(section, dict) else section)
 
 
 def _built(shape: type[T], section: Json, where: str) -> T:
@@ -156,51 +170,32 @@ def _built(shape: type[T], section: Json, where: str) -> T:
         raise RunError(f"{where}.{place}: {problem['msg']}, not {problem['input']!r}") from None
 
 
-def _checkpoint(run: Path, wanted: str) -> Path:
-    """The checkpoint's own folder; raises RunError with what there is instead."""
+def _named(run: Path, wanted: str) -> Path:
+    """The checkpoint's place in the run; raises RunError with what there is instead."""
     if wanted in ("best", "last"):
         place = run / wanted
     elif wanted.isdecimal():
         place = run / "checkpoints" / f"{int(wanted):06d}"
     else:
         raise RunError(f"{run}: {wanted!r} names no checkpoint; use best, last or the number of a step")
+    if wanted == "best" and not place.is_symlink() and (run / "last").is_dir():
+        return run / "last"  # never evaluated
     if not place.is_dir():
         there = [name for name in ("best", "last") if (run / name).is_dir()]
         there += sorted(path.name for path in (run / "checkpoints").glob("[0-9]*") if path.is_dir())
-        remedy = f"there are {', '.join(there)}" if there else "train until the first evaluation has saved one"
+        remedy = f"there are {', '.join(there)}" if there else f"`luthier train --resume {run}` makes one"
         raise RunError(f"{run}: no checkpoint {wanted!r}; {remedy}")
-    return _inside(place, run)
+    return place
 
 
 def _prove(run: Path, checkpoint: Path) -> None:
     """Raises RunError unless every file that is read is the one the manifest names, inside the run."""
-    where = checkpoint.relative_to(run.resolve()).as_posix()
-    listed = _manifest(checkpoint, f"{run}: {where}")
-    there = {path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if not path.is_dir()}
-    for name in sorted((there | listed.keys()) - {"manifest.json"}):
-        reason = _doubt(checkpoint / name, listed.get(name), run) if not name.startswith(UNREAD) else None
-        if reason:
-            raise RunError(f"{run}: {where}/{name} {reason}; use another checkpoint, or resume the run")
-
-
-def _manifest(checkpoint: Path, where: str) -> dict[str, str]:
-    """The SHA-256 of each file by its name."""
-    try:
-        files = json.loads((checkpoint / "manifest.json").read_bytes())["files"]
-        return {str(name): str(facts["sha256"]) for name, facts in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        remedy = "use another checkpoint, or resume the run"
-        raise RunError(f"{where} has no readable manifest.json ({type(error).__name__}); {remedy}") from error
-
-
-def _doubt(file: Path, digest: str | None, run: Path) -> str | None:
-    """Why a file cannot be trusted, in words."""
-    if digest is None:
-        return "is not in its manifest"
-    if not file.is_file():
-        return "is missing"
-    with _inside(file, run).open("rb") as stream:
-        return None if file_digest(stream, "sha256").hexdigest() == digest else "is not the file that was saved"
+    for path in checkpoint.rglob("*"):
+        _inside(path, run)
+    reason = unproven(checkpoint, unread=UNREAD)
+    if reason:
+        where = checkpoint.relative_to(run.resolve()).as_posix()
+        raise RunError(f"{run}: {where}: {reason}; use another checkpoint, or resume the run")
 
 
 def _inside(path: Path, run: Path) -> Path:

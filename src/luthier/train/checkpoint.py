@@ -11,19 +11,16 @@ rooms: resuming reads the folders themselves, so it does not matter at which poi
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import file_digest
 from pathlib import Path
 
 from luthier.errors import RunError
+from luthier.manifest import unproven, write_manifest
 
-MANIFEST = "manifest.json"
 NAME = re.compile(r"\d{6,}")
 
 
@@ -40,10 +37,8 @@ class Checkpoints:
         """Holds the folder for this process; a killed one lets go by itself. Raises RunError where another trains."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(f"{self.folder}: another process is training here; wait for it, or stop it") from None
+            if not _locked(lock.fileno()):
+                raise RunError(f"{self.folder}: another process is training here; wait for it, or stop it")
             yield
 
     def steps(self) -> list[int]:
@@ -116,35 +111,22 @@ class Checkpoints:
 
 def seal(folder: Path) -> None:
     """Writes the manifest of a folder's files and makes sure that all of it is on disk."""
-    files = {
-        name: {"sha256": _sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in _files(folder)
-    }
-    (folder / MANIFEST).write_text(json.dumps({"format": 1, "files": files}, indent=1), encoding="utf-8")
+    write_manifest(folder)
     for path in (*folder.rglob("*"), folder):
         _sync(path)
 
 
-def unproven(folder: Path) -> str | None:
-    """Why a checkpoint is not what its manifest says, in words; None when it is."""
+def _locked(handle: int) -> bool:
+    """Whether this process holds the file now. Raises RunError on a system without such locks."""
     try:
-        listed = json.loads((folder / MANIFEST).read_bytes())["files"]
-        for name, facts in listed.items():
-            if _sha256(folder / name) != facts["sha256"]:
-                return f"{name} is not the file that was saved"
-        extra = set(_files(folder)) - set(listed)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{type(error).__name__}: {error}"
-    return f"{min(extra)} is not in its manifest" if extra else None
-
-
-def _files(folder: Path) -> list[str]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(name for path in paths if (name := path.relative_to(folder).as_posix()) != MANIFEST)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+        import fcntl
+    except ImportError as error:  # Windows, which can neither flush a folder nor, by default, make a link
+        raise RunError("training needs the file locks and links of Linux or macOS; on Windows, use WSL") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _partial(path: Path) -> Path:

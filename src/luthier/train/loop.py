@@ -19,9 +19,10 @@ from safetensors.torch import load_file, save_file
 
 from luthier.batch import Batch
 from luthier.errors import DivergedError, RunError
+from luthier.manifest import unproven
 from luthier.model.load import Model
 from luthier.objectives.objective import Objective
-from luthier.train.checkpoint import Checkpoints, unproven
+from luthier.train.checkpoint import Checkpoints
 from luthier.train.interrupt import interruption
 from luthier.train.loader import Plan, ahead, plan
 from luthier.train.log import EvaluationRecord, MetricsLog, StepRecord

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -110,12 +109,22 @@ def peak_bytes(device: torch.device) -> int:
     """Most memory held since the last start: GPU memory, or resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    if status.exists():
-        kib = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]
-        return int(kib) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return _high_water(Path("/proc/self/status")) or _largest_resident()
+
+
+def _high_water(status: Path) -> int | None:
+    """Linux's own count, which `_forget_peak` can start anew; None where the system keeps none."""
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), None)
+
+
+def _largest_resident() -> int:
+    """Of the whole life of the process; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def rapl_counters(root: Path = RAPL) -> list[Counter]:
