@@ -12,7 +12,7 @@ from luthier import report
 from luthier.errors import RunError
 from luthier.report.folder import read_run
 
-REQUIRED = ["recipe.yaml", "data.json", "rows.jsonl", "metrics.jsonl", "report.json"]
+REQUIRED = ["recipe.yaml", "data.json", "rows.jsonl", "metrics.jsonl"]
 OPTIONAL = ["issues.jsonl", "predictions.jsonl", "environment.json"]
 LINED = ["rows.jsonl", "metrics.jsonl", "issues.jsonl", "predictions.jsonl"]
 
@@ -24,6 +24,13 @@ def test_a_missing_file_is_named(run: Path, name: str) -> None:
         report.write(run)
     with pytest.raises(RunError, match=f"{name}: missing"):
         report.summary(run)
+
+
+def test_a_run_that_did_not_finish_says_what_finishes_it(run: Path) -> None:
+    for name in ("report.json", "metrics.jsonl"):
+        (run / name).unlink()
+    with pytest.raises(RunError, match=rf"no report\.json yet; `luthier train --resume {run}` finishes the run"):
+        report.write(run)
 
 
 @pytest.mark.parametrize("name", OPTIONAL)

@@ -156,6 +156,15 @@ def test_a_report_with_the_bare_minimum_still_makes_a_page(run: Path) -> None:
     assert "Learning curves" not in page.headings
 
 
+def test_a_run_without_test_rows_shows_no_empty_table_and_rests_on_nothing(unmeasured: Path) -> None:
+    page = read_page(report.write(unmeasured))
+    assert page.of("h1") == ["There are no test rows, so nothing is claimed."]
+    assert "Metrics" not in page.headings
+    for words in ("rests on", "the same for both models", "judged above", "The run holds no"):
+        assert words not in page.text
+    assert "There were no test rows, so no answers were compared." in page.text
+
+
 def test_numbers_that_are_not_finite_are_shown_as_unknown(run: Path) -> None:
     found = (run / "report.json").read_text()
     (run / "report.json").write_text(re.sub(r'("(low|high|seconds|f1)": )[0-9.]+', r"\1NaN", found))

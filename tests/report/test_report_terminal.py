@@ -26,6 +26,13 @@ def test_the_summary_says_verdict_metrics_rows_and_the_page(kept: Path) -> None:
     assert "report.html" in shown
 
 
+def test_a_run_without_test_rows_has_no_table_on_the_terminal(unmeasured: Path) -> None:
+    shown = printed(unmeasured)
+    assert "no test rows" in shown
+    assert "metric" not in shown
+    assert "report.html" in shown
+
+
 def test_a_narrow_terminal_keeps_every_number(kept: Path) -> None:
     assert "0.378" in printed(kept / "choice", width=70)
 

@@ -15,6 +15,7 @@ from luthier.report.ledger import ledger, worst_first
 from luthier.report.records import Answer, Comparison, Interval, Measured, Prediction, Row, Step
 from luthier.report.view import pairs
 from luthier.report.whiskers import interval_plot
+from luthier.train.log import spoken
 from luthier.types import Issue
 
 
@@ -161,7 +162,8 @@ def test_nested_settings_become_flat_names() -> None:
         (figures.duration(0.82), "820 ms"),
         (figures.duration(59.97), "1 min 00 s"),
         (figures.duration(3780), "1 h 03 min"),
-        (figures.memory(2.31e9), "2.31 GB"),
+        (figures.memory(2.31 * 2**30), "2.31 GiB"),
+        (figures.memory(4097), "4 KiB"),
         (figures.memory(812), "812 B"),
         (figures.energy(0.034), "0.03 Wh"),
         (figures.energy(1200), "1.20 kWh"),
@@ -180,3 +182,10 @@ def test_numbers_read_as_people_write_them(found: str, wanted: str) -> None:
 
 def test_decimals_suit_the_size_of_a_number() -> None:
     assert [figures.places(value) for value in (0.913, 42.1, 5000.0, None)] == [3, 1, 0, 3]
+
+
+@pytest.mark.parametrize(
+    "seconds", [0.0, 0.82, 0.9999, 1.0, 59.9, 59.97, 60.0, 119.6, 3599.7, 3780.0, 90_000.0, math.nan]
+)
+def test_a_duration_is_said_alike_on_the_page_and_while_training(seconds: float) -> None:
+    assert figures.duration(seconds) == spoken(seconds)

@@ -105,6 +105,9 @@ def test_the_moving_mean_starts_at_its_first_value_and_passes_over_nan() -> None
     assert mean.value == pytest.approx((0.5 * 4 + 1) / 1.5)
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(3.4, "3 s"), (119, "119 s"), (720, "12 min"), (3900, "1 h 05 min")])
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "200 ms"), (3.4, "3.4 s"), (119, "1 min 59 s"), (720, "12 min 00 s"), (3900, "1 h 05 min")],
+)
 def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
     assert spoken(seconds) == words

@@ -47,7 +47,10 @@ def count(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`820 ms`, `4.2 s`, `4 min 12 s`, `1 h 03 min`."""
+    """`820 ms`, `4.2 s`, `4 min 12 s`, `1 h 03 min`; a dash where there is none.
+
+    The same words as `luthier.train.log.spoken`, twice since a page opens without what trains; a test holds them equal.
+    """
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     if seconds < 1:
@@ -61,10 +64,10 @@ def duration(seconds: float | None) -> str:
 
 
 def memory(size: float | None) -> str:
-    """Bytes as `412 kB`, `18.3 MB`, `2.41 GB` (powers of 1000)."""
+    """Bytes as `412 KiB`, `18.3 MiB`, `2.41 GiB` (powers of 1024)."""
     if size is None or not math.isfinite(size):
         return NOTHING
-    for unit, scale, decimals in (("GB", 1e9, 2), ("MB", 1e6, 1), ("kB", 1e3, 0)):
+    for unit, scale, decimals in (("GiB", 2**30, 2), ("MiB", 2**20, 1), ("KiB", 2**10, 0)):
         if size >= scale:
             return f"{size / scale:.{decimals}f} {unit}"
     return f"{size:.0f} B"

@@ -27,7 +27,8 @@ def summary(run: Path) -> RenderableType:
     Raises RunError naming the file of the run that is missing or damaged.
     """
     seen = view(read_run(run))
-    parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), Text(), _metrics(seen), *_mended(seen)]
+    parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), Text()]
+    parts += [_metrics(seen), *_mended(seen)] if seen.metrics else []
     return Group(*parts, *_cost(seen), Text.assemble(("report  ", "dim"), str(run / NAME)))
 
 
@@ -48,8 +49,8 @@ def _cost(seen: View) -> list[Text]:
 
 def _on_all(seen: View) -> list[Text]:
     """The deciding metric on every test row, where the base was asked only some."""
-    judged = seen.metrics[0]
-    if judged.whole is None:
+    judged = next(iter(seen.metrics), None)
+    if judged is None or judged.whole is None:
         return []
     title = f"On all {seen.whole:,} test rows the tuned model has {figures.words(judged.name)} "
     return [Text.assemble(title, _interval(judged.whole, judged.decimals), ".")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from luthier.report.changed import Changes, changes
 from luthier.report.curves import Chart, charts
-from luthier.report.figures import NOTHING, count, duration, energy, memory, number, places, words
+from luthier.report.figures import NOTHING, count, duration, energy, finite, memory, number, places, words
 from luthier.report.folder import Run
 from luthier.report.ledger import Ledger, ledger, worst_first
 from luthier.report.records import ClassResult, Comparison, Confusion, Interval, Report, Verdict
@@ -52,6 +52,7 @@ class View:
     key_numbers: tuple[Pair, ...]
     charts: tuple[Chart, ...]
     metrics: tuple[MetricRow, ...]
+    """Empty where nothing was measured."""
     whole: int
     """Test rows in all, where the base was asked only some; else 0."""
     classes: tuple[ClassResult, ...]
@@ -114,10 +115,13 @@ def divided(sentence: str) -> tuple[str, str]:
 
 
 def metric_rows(report: Report) -> tuple[MetricRow, ...]:
-    """Every metric, the one the run was judged by first; that one alone when the report lists none."""
+    """Every metric, the one the run was judged by first; that one alone when the report lists none.
+
+    Nothing where nothing was measured: a run without test rows.
+    """
     judged = report.verdict.metric
     names = sorted(report.metrics, key=lambda name: name != judged)
-    rows = tuple(_metric_row(name, report.metrics[name]) for name in names) or (_judged(report.verdict),)
+    rows = tuple(_metric_row(name, report.metrics[name]) for name in names) or _alone(report.verdict)
     whole = report.tuned_on_all.metrics if _whole(report) else {}
     return tuple(replace(row, whole=whole.get(row.name)) for row in rows)
 
@@ -148,6 +152,10 @@ def _judged(verdict: Verdict) -> MetricRow:
     return _metric_row(verdict.metric, Comparison(verdict.base, verdict.tuned, verdict.difference))
 
 
+def _alone(verdict: Verdict) -> tuple[MetricRow, ...]:
+    return (_judged(verdict),) if finite(verdict.base.value) or finite(verdict.tuned.value) else ()
+
+
 def _metric_row(name: str, comparison: Comparison) -> MetricRow:
     return MetricRow(name, comparison, places(comparison.base.value, comparison.tuned.value))
 
@@ -158,7 +166,7 @@ def _key_numbers(run: Run, judged: MetricRow) -> tuple[Pair, ...]:
     best = "" if report.best_step is None else f"best at step {count(report.best_step)}"
     found = (
         Pair(words(judged.name), number(judged.comparison.tuned.value, judged.decimals), _from_base(judged)),
-        Pair("test rows", count(report.verdict.n), "the same for both models"),
+        Pair("test rows", count(report.verdict.n), "the same for both models" if report.verdict.n else ""),
         Pair("rows trained on", count(trained.rows if trained else None), _passes(run)),
         Pair("steps", count(report.steps), f"{best}, stopped early" if report.stopped_early else best),
         Pair("time", duration(took.seconds), report.model.device),

@@ -182,10 +182,18 @@ class MovingMean:
 
 
 def spoken(seconds: float) -> str:
-    """A duration as people say it: `1 h 05 min`, `12 min`, `40 s`."""
-    if seconds >= 3600:
-        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+    """A duration as people say it: `820 ms`, `4.2 s`, `4 min 12 s`, `1 h 03 min`; a dash where there is none.
+
+    The same words as on the report's page, which opens without what trains; a test holds them equal.
+    """
+    if not math.isfinite(seconds):
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _finite(value: Json) -> Json:
