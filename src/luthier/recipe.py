@@ -5,15 +5,16 @@ A recipe is made of the rooms' own options; their fields are its keys. All that 
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import cast
+from types import UnionType
+from typing import Annotated, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from luthier.data.read import ReadOptions
 from luthier.errors import RecipeError
@@ -26,6 +27,9 @@ from luthier.objectives.sft import SFT
 from luthier.train.options import TrainOptions
 from luthier.types import Json
 
+Share: TypeAlias = Annotated[float | str, Field(union_mode="left_to_right")]
+"""A share where it reads as a number, as it comes from a command line, else a file or hub name."""
+
 
 @dataclass(frozen=True, slots=True)
 class DataOptions(ReadOptions):
@@ -33,14 +37,26 @@ class DataOptions(ReadOptions):
 
     train: str = ""
     """File or hub name of the training rows."""
-    validation: str | float = 0.1
+    validation: Share = 0.1
     """A file, or the share of the training file that is held out to watch the training by."""
-    test: str | float = 0.1
+    test: Share = 0.1
     """A file, or the share of the training file that is held out for the verdict."""
-    learn: typing.Literal["all", "last"] = "all"
+    learn: Literal["all", "last"] = "all"
     """Which assistant turns of a conversation are learned."""
     seed: int = 0
     """What the split is drawn from."""
+
+    def __post_init__(self) -> None:
+        bounds = [
+            ("validation", _is_share(self.validation), "a file, or a share in [0, 1)"),
+            ("test", _is_share(self.test), "a file, or a share in [0, 1)"),
+            ("limit", self.limit is None or self.limit >= 1, "at least 1, or none"),
+            ("seed", self.seed >= 0, "0 or more"),
+        ]
+        if broken := [
+            f"{name} is {getattr(self, name)!r}; it must be {must}" for name, holds, must in bounds if not holds
+        ]:
+            raise RecipeError("; ".join(broken))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,33 +93,42 @@ def recipe(**sections: Json) -> Recipe:
     return make_recipe(sections)
 
 
-def load_recipe(path: Path | None, overrides: Iterable[str] = ()) -> Recipe:
-    """The recipe of a YAML file, if any, with `section.key=value` words laid over it.
+def load_recipe(path: Path | None, words: Iterable[str] = (), *, flags: Mapping[str, Json] | None = None) -> Recipe:
+    """The recipe of a YAML file, if any, with `section.key=value` words laid over it, and flags over both.
 
-    Raises RecipeError naming every problem.
+    flags: `section.key` -> value, taken as it is. A word's text is taken as it is where its field is text; else it is
+    read as YAML. Naming a method keeps the fields given for it. Raises RecipeError naming every problem.
     """
     tree = _read(path) if path is not None else {}
     problems: list[str] = []
-    for word in overrides:
-        _lay(tree, word, problems)
+    for word in words:
+        key, equals, text = word.partition("=")
+        if equals and _is_key(key.strip()):
+            _lay(tree, key.strip(), _Word(text))
+        else:
+            problems.append(f"{word!r}: settings are written section.key=value, for instance train.lr=1e-4")
+    for key, value in (flags or {}).items():
+        _lay(tree, key, value)
     return make_recipe(tree, problems)
 
 
 def make_recipe(tree: Mapping[str, Json], problems: Iterable[str] = ()) -> Recipe:
     """A recipe from nested settings; whatever they leave out keeps its default. Raises RecipeError."""
-    found = list(problems)
+    if not isinstance(tree, Mapping):
+        raise RecipeError(f"a recipe holds sections such as `data:` and `train:`, not {tree!r}")
     known = (*SECTIONS, *PLUGS, "run")
-    for name in tree:
-        if name not in known:
-            found.append(_unknown(name, known))
+    found = [*problems, *(_unknown(str(name), known) for name in tree if name not in known)]
     parts: dict[str, object] = {name: _section(name, shape, tree.get(name), found) for name, shape in SECTIONS.items()}
     parts |= {name: _plug(name, shapes, tree.get(name), found) for name, shapes in PLUGS.items()}
-    if isinstance(parts["data"], DataOptions) and not parts["data"].train:
+    data, run = tree.get("data") or {}, tree.get("run") or ""
+    if isinstance(data, dict) and not data.get("train"):
         found.append("data.train: name the file of training rows (--data FILE)")
+    if not isinstance(run, str):
+        found.append(f"run: holds {run!r}, not the name of a folder; write it in quotes")
     if found:
         raise RecipeError("\n".join(found) if len(found) == 1 else f"{len(found)} problems:\n  " + "\n  ".join(found))
-    run = str(tree.get("run") or "") or _default_run(cast(DataOptions, parts["data"]))
-    return Recipe(**parts, run=run)  # type: ignore[arg-type]  # each part was made from its own field's type
+    folder = str(run) or _default_run(cast(DataOptions, parts["data"]))
+    return Recipe(**parts, run=folder)  # type: ignore[arg-type]  # each part was made from its own field's type
 
 
 def to_tree(recipe: Recipe) -> dict[str, Json]:
@@ -126,36 +151,48 @@ def _read(path: Path) -> dict[str, Json]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}); a recipe is a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"{path}: is not YAML: {error}") from error
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: holds {type(tree).__name__}, not sections such as `data:` and `train:`")
     return tree
 
 
-def _lay(tree: dict[str, Json], word: str, problems: list[str]) -> None:
-    """Lays one `section.key=value` over the tree."""
-    path, equals, text = word.partition("=")
-    *above, key = path.strip().split(".")
-    if not equals or not key or (len(above) != 1 and path not in ("run", *PLUGS)):
-        problems.append(f"{word!r}: settings are written section.key=value, for instance train.lr=1e-4")
-        return
-    value = _scalar(text)
-    if not above:
-        tree[key] = {"name": value} if key in PLUGS else value
-        return
-    section = tree.setdefault(above[0], {})
-    if isinstance(section, str):
-        section = tree[above[0]] = {"name": section}
-    if isinstance(section, dict):
-        section[key] = value
+class _Word(str):
+    """Text of a `key=value` word; what it means depends on the type of the field it is for."""
+
+    __slots__ = ()
 
 
-def _scalar(text: str) -> Json:
+def _is_key(key: str) -> bool:
+    """Whether a key is `section.key`, or stands alone and may."""
+    section, _, name = key.partition(".")
+    return key in ("run", *PLUGS) or bool(section and name and "." not in name)
+
+
+def _lay(tree: dict[str, Json], key: str, value: Json) -> None:
+    """Lays one setting over the tree; naming a plug-in leaves its other settings."""
+    section, _, name = key.partition(".")
+    name = name or ("name" if section in PLUGS else "")
+    if not name:
+        tree[section] = value
+        return
+    below = tree.get(section)
+    if isinstance(below, str) and section in PLUGS:
+        below = {"name": below}
+    if below is None or isinstance(below, dict):
+        tree[section] = {**(below or {}), name: value}
+
+
+def _understood(text: str, kind: object) -> Json:
+    """What a word's text says to a field of this type."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if str in kinds:
+        return None if type(None) in kinds and text in ("", "null") else str(text)
     try:
         return cast(Json, yaml.safe_load(text)) if text else None
-    except yaml.YAMLError:
-        return text
+    except (yaml.YAMLError, ValueError):
+        return str(text)
 
 
 def _section(name: str, shape: type, given: Json, problems: list[str]) -> object:
@@ -166,10 +203,17 @@ def _section(name: str, shape: type, given: Json, problems: list[str]) -> object
         problems.append(f"{name}: holds {given!r}, not settings; write `{name}:` and its keys below it")
         return None
     known = [one.name for one in fields(shape)]
-    wrong = [key for key in given if key not in known]
-    problems.extend(_unknown(f"{name}.{key}", [f"{name}.{one}" for one in known]) for key in wrong)
+    problems.extend(
+        _unknown(f"{name}.{key}", [f"{name}.{one}" for one in known], of=shape) for key in given if key not in known
+    )
+    kinds = get_type_hints(shape)
+    settings = {
+        key: _understood(value, kinds[key]) if isinstance(value, _Word) else value
+        for key, value in given.items()
+        if key in known
+    }
     try:
-        return TypeAdapter(shape).validate_python({key: value for key, value in given.items() if key in known})
+        return TypeAdapter(shape).validate_python(settings)
     except ValidationError as error:
         problems.extend(_told(name, one) for one in error.errors())
         return None
@@ -177,9 +221,11 @@ def _section(name: str, shape: type, given: Json, problems: list[str]) -> object
 
 def _plug(name: str, shapes: Mapping[str, type], given: Json, problems: list[str]) -> object:
     """A plug-in named by one word or by `name:` with its fields."""
-    settings: dict[str, Json] = {"name": given} if isinstance(given, str) else {}
-    settings |= given if isinstance(given, dict) else {}
-    chosen = str(settings.pop("name", DEFAULTS[name]))
+    if not isinstance(given, str | dict | None):
+        problems.append(f"{name}: holds {given!r}, not a name; there are {', '.join(shapes)}")
+        return None
+    settings: dict[str, Json] = {"name": given} if isinstance(given, str) else dict(given or {})
+    chosen = str(settings.pop("name", None) or DEFAULTS[name])
     shape = shapes.get(chosen) or _strange(chosen, problems) if ":" in chosen else shapes.get(chosen)
     if shape is None:
         if ":" not in chosen:
@@ -204,17 +250,19 @@ def _strange(chosen: str, problems: list[str]) -> type | None:
     return found
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
+def _unknown(name: str, known: Iterable[str], *, of: type | None = None) -> str:
     known = list(known)
+    if of is not None and not known:
+        return f"{name}: is no setting; {of.__name__} has none"
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
     return f"{name}: is no setting; {hint}"
 
 
-def _told(section: str, error: Mapping[str, typing.Any]) -> str:
+def _told(section: str, error: ErrorDetails) -> str:
     """One of pydantic's findings in our words."""
     place = ".".join([section, *(str(part) for part in error["loc"][:1])])
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" + (f", not {error['input']!r}" if error["loc"] else "")
 
 
@@ -234,16 +282,6 @@ def _default_run(data: DataOptions) -> str:
     return f"runs/{Path(data.train.rsplit(':', 1)[-1]).name.split('.')[0]}"
 
 
-def help_of(shape: type) -> dict[str, str]:
-    """The meaning of each field of an options class, as it stands under the field."""
-    import ast
-    import inspect
-
-    found: dict[str, str] = {}
-    for parent in reversed(shape.__mro__[:-1]):
-        body = ast.parse(inspect.cleandoc(inspect.getsource(parent))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for one, after in zip(body.body, body.body[1:], strict=False):
-            if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(after, ast.Expr):
-                found[one.target.id] = inspect.cleandoc(str(cast(ast.Constant, after.value).value)).replace("\n", " ")
-    return found
+def _is_share(value: float | str) -> bool:
+    """Whether a value is a share that leaves rows to train on, or a name."""
+    return bool(value) if isinstance(value, str) else 0 <= value < 1

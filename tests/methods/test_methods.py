@@ -89,8 +89,6 @@ def test_targets_choose_layers_by_the_end_of_their_name(llama: PreTrainedModel) 
     [
         (LoRA(targets=("q_porj",)), "did you mean 'q_proj'"),
         (LoRA(targets=("lm_head",)), "names no linear layer"),
-        (LoRA(rank=0), "rank: 0"),
-        (LoRA(dropout=1.0), "dropout: 1.0"),
         (Freeze(layers=3), "has 2"),
         (Freeze(patterns=("*.mpl.*",)), r"'\*.mpl.\*' matches no parameter"),
         (Freeze(layers=2, patterns=("*",)), "leave some to learn"),

@@ -14,7 +14,7 @@ from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
-from luthier.errors import DataError
+from luthier.errors import DataError, RecipeError
 from luthier.metrics import named
 from luthier.metrics.numeric import MARK
 from luthier.metrics.words import words, written_without_spaces
@@ -48,6 +48,19 @@ class EvaluateOptions:
     """Resamples behind an interval or a p-value."""
     seed: int = 0
     """Of the choice of validation rows and of the resamples."""
+
+    def __post_init__(self) -> None:
+        counts = {name: getattr(self, name) for name in ("max_new_tokens", "validation_rows", "base_rows")}
+        bounds = [
+            *((name, count is None or count >= 1, "at least 1, or none") for name, count in counts.items()),
+            ("token_budget", self.token_budget >= 1, "at least 1"),
+            ("resamples", self.resamples >= 1, "at least 1"),
+            ("seed", self.seed >= 0, "0 or more"),
+        ]
+        if broken := [
+            f"{name} is {getattr(self, name)}; it must be {must}" for name, holds, must in bounds if not holds
+        ]:
+            raise RecipeError("; ".join(broken))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ The network needs no autocast: base weights stand in the compute dtype, adapters
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
@@ -14,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from luthier.errors import ModelError
+from luthier.errors import ModelError, RecipeError
 from luthier.methods.linear import Linear, LoRALinear
 from luthier.methods.method import lora_lr, replace
 
@@ -34,6 +35,17 @@ class LoRA:
     rslora: bool = False
     """Scale by alpha / sqrt(rank) instead. Source: Kalajdzievski 2023, arXiv:2312.03732."""
 
+    def __post_init__(self) -> None:
+        bounds = [
+            ("rank", self.rank >= 1, "at least 1"),
+            ("alpha", 0 < self.alpha < math.inf, "above 0"),
+            ("dropout", 0 <= self.dropout < 1, "a share in [0, 1)"),
+        ]
+        if broken := [
+            f"{name} is {getattr(self, name)}; it must be {must}" for name, holds, must in bounds if not holds
+        ]:
+            raise RecipeError("; ".join(broken))
+
     @property
     def starts_as_base(self) -> bool:
         """True: B is zero."""
@@ -51,10 +63,10 @@ class LoRA:
     def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
         """Freezes the network in the compute dtype and puts an adapter beside each target.
 
-        Raises ModelError if it carries adapters already, if a target names no linear layer, or at a rank or dropout
-        out of range.
+        Raises ModelError if it carries adapters already, or if a target names no linear layer.
         """
-        self._check(network)
+        if adapters(network):
+            raise ModelError("the network carries LoRA adapters already; merge them first, or restore into them")
         chosen = self._chosen(network)
         freeze_base(network, dtype)
         generator = torch.Generator().manual_seed(seed)
@@ -70,14 +82,6 @@ class LoRA:
             for path, module in adapters(network).items()
             for name, parameter in (("lora_a", module.lora_a), ("lora_b", module.lora_b))
         }
-
-    def _check(self, network: PreTrainedModel) -> None:
-        if adapters(network):
-            raise ModelError("the network carries LoRA adapters already; merge them first, or restore into them")
-        if self.rank < 1:
-            raise ModelError(f"rank: {self.rank}; an adapter is at least 1 wide")
-        if not 0 <= self.dropout < 1:
-            raise ModelError(f"dropout: {self.dropout} is no share in [0, 1)")
 
     def _chosen(self, network: PreTrainedModel) -> dict[str, Linear]:
         linears = adaptable(network)
