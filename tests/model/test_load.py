@@ -74,7 +74,7 @@ def test_auto_is_bfloat16_on_the_cpu_only_where_it_is_native() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ModelError, match="torch sees no GPU"):
+    with pytest.raises(ModelError, match=r"torch sees no GPU; use model\.device=cpu"):
         choose_device("cuda")
 
 
@@ -123,6 +123,27 @@ def test_an_adapter_is_refused_as_a_model_and_its_base_named(tmp_path: Path) -> 
         load(ModelOptions(name=str(tmp_path)))
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_an_adapter_that_names_no_base_is_refused_all_the_same(tmp_path: Path, text: str) -> None:
+    (tmp_path / "adapter_config.json").write_text(text)
+    with pytest.raises(ModelError, match=r"an adapter.*adapter_config\.json (names none|cannot be read)"):
+        load(ModelOptions(name=str(tmp_path)))
+
+
+def test_a_checkpoint_that_needs_a_missing_package_is_refused(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "awq", "bits": 4, "group_size": 32}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="its network does not open"):
+        load(ModelOptions(name=str(folder)))
+
+
+def test_a_template_that_fails_outside_jinja_is_refused(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ 1 + messages[1].content }}")
+    with pytest.raises(ModelError, match="cannot render a question"):
+        load(ModelOptions(name=str(folder)))
+
+
 def test_truncated_weights_are_refused(folder: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
@@ -147,6 +168,22 @@ def test_a_conversion_splits_digits_as_the_vocabulary_was_trained(cache: Path, t
     tokenizer = AutoTokenizer.from_pretrained(converted(tmp_path / "tiny.gguf"))
     assert tokenizer.tokenize("\n\n12") == ["ĊĊ", "1", "2"]
     assert tokenizer.tokenize("x  1") == ["x", "ĠĠ", "1"]
+
+
+def test_what_lies_beside_a_gguf_file_changes_nothing(cache: Path, tmp_path: Path) -> None:
+    _write_gguf(tmp_path / "tiny.gguf")
+    beside = {
+        "config.json": '{"model_type": "gpt2", "auto_map": {"AutoModelForCausalLM": "m.M"}}',
+        "tokenizer_config.json": '{"eos_token": "a", "auto_map": {"AutoTokenizer": ["m.T", null]}}',
+        "chat_template.jinja": "another",
+        "generation_config.json": '{"eos_token_id": 99}',
+        "m.py": f"open({str(tmp_path / 'ran')!r}, 'w')",
+    }
+    for name, text in beside.items():
+        (tmp_path / name).write_text(text)
+    model = load(ModelOptions(name=str(tmp_path / "tiny.gguf")))
+    assert (model.tokenizer.chat_template, model.stop) == (TEMPLATE, {WORDS.index("<|im_end|>")})
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_conversion_with_unknown_splitting_is_refused(cache: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def hub_records(name: str, split: str) -> list[Record]:
         raise DataError(f"{name}: reading from the hub needs datasets; pip install 'luthier[hub]'") from error
     try:
         table = datasets.load_dataset(name, split=split)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         why = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         remedy = "check the name, the split and the connection, or name a local file"
         raise DataError(f"{name}:{split}: cannot be loaded from the hub ({why}); {remedy}") from error

@@ -15,6 +15,7 @@ import shutil
 import struct
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -66,14 +67,18 @@ def converted(file: Path) -> Path:
 def convert(file: Path, folder: Path) -> None:
     """Writes a GGUF file's model, tokenizer and configuration into an empty folder; raises ModelError."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name, local_files_only=True)
-        network = AutoModelForCausalLM.from_pretrained(
-            str(file.parent),
-            gguf_file=file.name,
-            dtype=torch.bfloat16,
-            quantization_config=GgufConfig(dequantize=True),
-            local_files_only=True,
-        )
+        with _alone(file) as only:
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(only.parent), gguf_file=only.name, local_files_only=True, trust_remote_code=False
+            )
+            network = AutoModelForCausalLM.from_pretrained(
+                str(only.parent),
+                gguf_file=only.name,
+                dtype=torch.bfloat16,
+                quantization_config=GgufConfig(dequantize=True),
+                local_files_only=True,
+                trust_remote_code=False,
+            )
     except (ValueError, LookupError, OSError, RuntimeError, struct.error) as error:
         raise ModelError(f"{file}: transformers cannot read this GGUF file ({error})") from error
     _split_as_trained(tokenizer, file)
@@ -110,6 +115,18 @@ def place(made: Path, folder: Path, *, scratch: Path) -> None:
         if not intact(folder):
             raise
         shutil.rmtree(made)
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[Path]:
+    """The file in a folder of its own: transformers reads configurations and templates that lie beside it, too."""
+    with tempfile.TemporaryDirectory(prefix="luthier-") as folder:
+        only = Path(folder) / "model.gguf"
+        try:
+            only.symlink_to(file.resolve())
+        except OSError:  # Windows lets few users make links
+            shutil.copyfile(file, only)
+        yield only
 
 
 def _split_as_trained(tokenizer: PreTrainedTokenizerBase, file: Path) -> None:

@@ -16,11 +16,12 @@ from typing import Literal
 import torch
 from jinja2 import TemplateError
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from luthier.data.template import ensure_template
-from luthier.errors import ModelError
+from luthier.errors import ModelError, RecipeError
 from luthier.model.find import Place, find
 from luthier.model.gguf import converted
 
@@ -42,8 +43,21 @@ class ModelOptions:
     """Where it computes; auto is the GPU if there is one."""
     max_length: int | None = None
     """Longest prompt with completion; None is what the model's own context holds."""
+    dropout: float | None = None
+    """Dropout of the base's own hidden states while training; None keeps the checkpoint's. With a number, attention
+    itself drops nothing out, so that beginnings can be shared: one mask is drawn for all rows of a beginning."""
     shared: Literal["auto"] | bool = "auto"
     """Whether a beginning that several rows share is computed once; auto is yes where the model allows it."""
+
+    def __post_init__(self) -> None:
+        bounds = [
+            ("max_length", self.max_length is None or self.max_length >= 2, "at least 2, or none"),
+            ("dropout", self.dropout is None or 0 <= self.dropout < 1, "a share in [0, 1), or none"),
+        ]
+        if broken := [
+            f"{name} is {getattr(self, name)}; it must be {must}" for name, holds, must in bounds if not holds
+        ]:
+            raise RecipeError("; ".join(broken))
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +96,8 @@ def load(options: ModelOptions, *, masters: bool = False) -> Model:
     tokenizer = _open_tokenizer(Place(folder, place.hub), options)
     ensure_template(tokenizer)
     network = _open_network(Place(folder, place.hub), options, torch.float32 if masters else dtype)
+    if options.dropout is not None:
+        set_dropout(network, options.dropout)
     network.to(device)  # type: ignore[arg-type]  # transformers wraps Module.to and loses its overloads
     network.eval()
     stop = stop_tokens(network, tokenizer)
@@ -89,10 +105,30 @@ def load(options: ModelOptions, *, masters: bool = False) -> Model:
     return Model(network, tokenizer, options.name, device, dtype, stop, max_length=length)
 
 
+def set_dropout(network: PreTrainedModel, share: float) -> None:
+    """Sets every dropout of hidden states to a share, and attention's to 0.
+
+    Raises ModelError for a share out of range, or above 0 where the network has no such place.
+    """
+    if not 0 <= share < 1:
+        raise ModelError(f"model.dropout: {share} is no share in [0, 1)")
+    layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Dropout)}
+    hidden = {name: module for name, module in layers.items() if "attn_dropout" not in name}
+    if share and not hidden:
+        raise ModelError(f"{type(network).__name__} drops no hidden state out; use method.dropout with lora instead")
+    for name, module in layers.items():
+        module.p = share if name in hidden else 0.0
+    for layer in network.modules():
+        if isinstance(getattr(layer, "attention_dropout", None), float):
+            setattr(layer, "attention_dropout", 0.0)  # noqa: B010  # a plain float, which Module's annotation forgets
+
+
 def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     """The device asked for; raises ModelError for a GPU that torch does not see."""
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ModelError("device: cuda was asked for, but torch sees no GPU; use device=cpu or a CUDA build of torch")
+        raise ModelError(
+            "model.device: cuda was asked for, but torch sees no GPU; use model.device=cpu or a CUDA build of torch"
+        )
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -125,7 +161,7 @@ def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": words}]
     try:
         rendered = str(tokenizer.apply_chat_template(turns, tokenize=False))
-    except TemplateError as error:
+    except (TemplateError, TypeError, ValueError) as error:
         raise ModelError(f"the chat template cannot render a question and its answer: {error}") from error
     _, found, after = rendered.rpartition(words)
     if not found:
@@ -149,7 +185,7 @@ def _refuse_unsafe(folder: Path | None) -> None:
     if folder is None or (any(folder.glob("*.safetensors")) and (folder / "config.json").is_file()):
         return
     if (folder / "adapter_config.json").is_file():
-        base = json.loads((folder / "adapter_config.json").read_text()).get("base_model_name_or_path")
+        base = _adapted(folder / "adapter_config.json")
         raise ModelError(f"{folder}: an adapter, not a model; name its base ({base}) and load the adapter onto it")
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder}: no config.json, so no model in the Hugging Face layout")
@@ -157,6 +193,16 @@ def _refuse_unsafe(folder: Path | None) -> None:
         f"{folder}: no *.safetensors; weights in pickle files (.bin, .pt) can run code when opened and are not read. "
         "Convert them once where you trust them: AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)"
     )
+
+
+def _adapted(config: Path) -> str:
+    """The base that an adapter's configuration names, or why it names none."""
+    try:
+        named = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"{config.name} cannot be read"
+    base = named.get("base_model_name_or_path") if isinstance(named, dict) else None
+    return str(base or f"{config.name} names none")
 
 
 def _open_tokenizer(place: Place, options: ModelOptions) -> PreTrainedTokenizerBase:
@@ -167,7 +213,7 @@ def _open_tokenizer(place: Place, options: ModelOptions) -> PreTrainedTokenizerB
             local_files_only=place.hub is None,
             trust_remote_code=False,
         )
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise ModelError(f"{options.name}: its tokenizer does not open: {error}") from error
     return tokenizer
 
@@ -184,7 +230,7 @@ def _open_network(place: Place, options: ModelOptions, dtype: torch.dtype) -> Pr
                 trust_remote_code=False,
                 attn_implementation="sdpa",
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{options.name}: its network does not open: {error}") from error
     return network
 
