@@ -16,10 +16,12 @@ from luthier.model.load import ModelOptions
 from luthier.objectives import SFT
 
 
-def main(rows: int = 64, per_step: int = 16, lr: float = 5e-4) -> list[float]:
+def main(
+    rows: int = 64, per_step: int = 16, lr: float = 5e-4, budget: int = 2048, model_name: str = "smollm2-135m"
+) -> list[float]:
     """One pass over a few rows; returns the loss of each step."""
     examples = read(str(TRAIN), ReadOptions(input="message", output="intent", limit=rows)).examples
-    model = open_model(ModelOptions(name="smollm2-135m"))
+    model = open_model(ModelOptions(name=model_name))
     method, objective = LoRA(rank=8), SFT()
     method.attach(model.network, dtype=model.dtype)
     optimizer = torch.optim.AdamW(method.trainable(model.network).values(), lr=lr)
@@ -29,13 +31,14 @@ def main(rows: int = 64, per_step: int = 16, lr: float = 5e-4) -> list[float]:
 
     losses = []
     for start in range(0, len(sequences), per_step):
-        batches = [pack(part) for part in cut(sequences[start : start + per_step], budget=2048)]
+        batches = [pack(part) for part in cut(sequences[start : start + per_step], budget=budget)]
         total = sum(batch.count(objective.unit) for batch in batches)
+        losses.append(0.0)
         for batch in batches:
             summed, _ = objective(forward(model, batch), batch)  # a sum, so that the cut changes nothing
             (summed / total).backward()
-            losses.append(float(summed) / total)
-            print(f"{batch.logical} tokens, {batch.distinct} computed: loss {losses[-1]:.3f}")
+            losses[-1] += summed.item() / total
+        print(f"step {len(losses)}: {sum(batch.distinct for batch in batches)} tokens computed, loss {losses[-1]:.3f}")
         optimizer.step()
         optimizer.zero_grad()
     return losses

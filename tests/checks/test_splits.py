@@ -36,6 +36,19 @@ def test_a_label_that_is_never_trained_on_is_reported() -> None:
     assert not list(checks["unseen"]({"train": rows("train", "a"), "test": [dialogue("q", "a")]}))
 
 
+def test_labels_that_differ_only_in_case_or_spacing_are_reported_by_the_rarer() -> None:
+    labels = {"train": ["Lost card", "Lost card", "yes"], "test": ["lost  card", "no", "LOST CARD"]}
+    splits = {
+        part: [replace(dialogue("q", "a", name=f"{part}:{n}"), label=label) for n, label in enumerate(some, 1)]
+        for part, some in labels.items()
+    }
+    issues = list(checks["labels_alike"](splits))
+    assert [issue.examples for issue in issues] == [("test:3",), ("test:1",)]
+    assert "'Lost card' and 'LOST CARD'" in issues[0].why
+    clean = {"train": splits["train"], "test": [dialogue("q", "a")]}
+    assert not list(checks["labels_alike"](clean))
+
+
 def test_drawn_splits_do_not_leak() -> None:
     examples = rows("x", *[f"Row {n % 30}" + "?" * (n // 30) for n in range(90)])
     assert not list(checks["leak"](split(examples, SplitOptions())))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from tiny_tokenizers import CHATML, dialogue, tiny
 
-from luthier.data.ledger import LedgerRow, ledger, read_ledger, write_ledger
+from luthier.data.ledger import LedgerRow, ledger, write_ledger
 from luthier.data.read import LeftOut
 from luthier.data.render import render_all
 from luthier.errors import RunError
@@ -28,7 +30,8 @@ def test_every_row_is_accounted_for_once_and_reads_back(tmp_path: Path) -> None:
         LedgerRow("x:3", None, "left out", "'text' is empty", None, None),
     )
     write_ledger(tmp_path / "rows.jsonl", rows)
-    assert read_ledger(tmp_path / "rows.jsonl") == rows
+    lines = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").split("\n")
+    assert [json.loads(line) for line in lines[:-1]] == [asdict(row) for row in rows]
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
@@ -38,13 +41,3 @@ def test_a_row_that_stands_twice_is_refused() -> None:
         ledger({"train": [row], "test": [row]}, {})
     with pytest.raises(RunError, match="x:9: was left out twice"):
         ledger({}, {}, [LeftOut("x:9", "a"), LeftOut("x:9", "b")])
-
-
-def test_a_damaged_ledger_names_the_line(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    write_ledger(path, [LedgerRow("x:1", None, "left out", "bad", None, None)])
-    path.write_text(path.read_text() + '{"id": "x:2"\n')
-    with pytest.raises(RunError, match=r"rows\.jsonl:2: is no ledger row"):
-        read_ledger(path)
-    with pytest.raises(RunError, match="cannot be read"):
-        read_ledger(tmp_path / "none.jsonl")

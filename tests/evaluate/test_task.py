@@ -1,4 +1,4 @@
-"""Task inference, label oddities, subsets and merged references."""
+"""Task inference, subsets and merged references."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tiny_chat import asked, labelled, tokenizer
 
 from luthier.errors import DataError, RecipeError
-from luthier.evaluate import EvaluateOptions, infer, label_issues, merge_references, sample
+from luthier.evaluate import EvaluateOptions, infer, merge_references, sample
 from luthier.types import Example
 
 CHAT = tokenizer()
@@ -63,19 +63,6 @@ def test_labels_no_model_can_tell_apart_are_refused_with_the_row() -> None:
         infer([labelled("a:1", "x", " ")], tokenizer=CHAT)
     with pytest.raises(DataError, match="a:1: a choice needs a label"):
         infer([asked("a:1", "x", "no")], EvaluateOptions(task="choice"), tokenizer=CHAT)
-
-
-def test_labels_unseen_in_training_and_labels_alike_are_issues() -> None:
-    train = [labelled("a:1", "x", "Yes"), labelled("a:2", "x", "no")]
-    test = [labelled("b:1", "x", "maybe"), labelled("b:2", "x", "yes")]
-    found = {issue.check: issue for issue in label_issues(train, test)}
-    assert found["unseen_label"].examples == ("b:1", "b:2")
-    assert "'Yes' and 'yes'" in found["labels_alike"].why
-
-
-def test_clean_labels_raise_no_issue() -> None:
-    rows = [labelled("a:1", "x", "yes"), labelled("a:2", "x", "no")]
-    assert label_issues(rows, rows) == ()
 
 
 def many() -> list[Example]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from luthier.checks.proof import Case, answer, beginning, end, serving, supervised
-from luthier.checks.splits import leak, unseen
+from luthier.checks.splits import labels_alike, leak, unseen
 from luthier.types import Example, Issue
 
 Check: TypeAlias = "Callable[[Mapping[str, Sequence[Example]]], Iterable[Issue]]"
@@ -17,7 +17,7 @@ Check: TypeAlias = "Callable[[Mapping[str, Sequence[Example]]], Iterable[Issue]]
 Proof: TypeAlias = "Callable[[Case], str | None]"
 """Says why a rendered row cannot be trained on, or None."""
 
-checks: dict[str, Check] = {"leak": leak, "unseen": unseen}
+checks: dict[str, Check] = {"leak": leak, "unseen": unseen, "labels_alike": labels_alike}
 """Checks of the examples by name."""
 
 proofs: dict[str, Proof] = {

@@ -1,4 +1,4 @@
-"""Checks that look across splits. They report; nothing is moved."""
+"""Checks of the examples of all splits together. They report; nothing is moved."""
 
 from __future__ import annotations
 
@@ -47,4 +47,25 @@ def unseen(splits: Mapping[str, Sequence[Example]]) -> Iterator[Issue]:
                 flagged=True,
                 why=f"{len(names)} rows of {part} have the label {label!r}, which no row of train has",
                 remedy="mend the label if it is misspelt, else add rows of it to train",
+            )
+
+
+def labels_alike(splits: Mapping[str, Sequence[Example]]) -> Iterator[Issue]:
+    """Labels that differ only in case or white space; one Issue for each that is not the commonest of its kind."""
+    rows: defaultdict[str, list[str]] = defaultdict(list)
+    for part in ("train", "validation", "test"):
+        for example in splits.get(part, ()):
+            if example.label is not None:
+                rows[example.label].append(example.id)
+    usual: dict[str, str] = {}
+    for label in sorted(rows, key=lambda label: (-len(rows[label]), label)):
+        other = usual.setdefault(" ".join(label.casefold().split()), label)
+        if other != label:
+            yield Issue(
+                check="labels_alike",
+                examples=tuple(rows[label]),
+                severity=0.5,
+                flagged=True,
+                why=f"labels {other!r} and {label!r} differ only in case or spacing",
+                remedy="write them the same way if they mean the same",
             )

@@ -73,21 +73,6 @@ def write_ledger(path: Path, rows: Iterable[LedgerRow]) -> None:
     draft.replace(path)
 
 
-def read_ledger(path: Path) -> tuple[LedgerRow, ...]:
-    """The rows of a ledger. Raises RunError, with the line, where it is missing or damaged."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); it is written when a run begins") from error
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(LedgerRow(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise RunError(f"{path}:{number}: is no ledger row ({error}); the file was changed or broken") from error
-    return tuple(rows)
-
-
 def _row(name: str, part: str, rendered: Sequence[Rendered], reason: str | None) -> LedgerRow:
     if not rendered:
         return LedgerRow(name, part, "left out" if reason else "kept", reason, None, None)

@@ -78,18 +78,8 @@ def normalised(prompt: Iterable[Message]) -> str:
 
 def _normalised(text: str) -> str:
     plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(plain.translate(_unpunctuated).split()) or " ".join(plain.split())
-
-
-class _Unpunctuated(dict[int, int | None]):
-    """A translation that removes punctuation and symbols (Unicode categories P and S), filled as they are met."""
-
-    def __missing__(self, code: int) -> int | None:
-        self[code] = None if unicodedata.category(chr(code))[0] in "PS" else code
-        return self[code]
-
-
-_unpunctuated = _Unpunctuated()
+    marks = {ord(char): None for char in set(plain) if unicodedata.category(char)[0] in "PS"}
+    return " ".join(plain.translate(marks).split()) or " ".join(plain.split())
 
 
 def _units(examples: Sequence[Example], seed: int) -> list[_Unit]:

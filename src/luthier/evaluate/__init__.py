@@ -16,7 +16,7 @@ from luthier.evaluate.run import evaluate
 from luthier.evaluate.stats import Difference, Interval
 from luthier.evaluate.subset import merge_references, sample
 from luthier.evaluate.tables import classes_json, confusions_json, metrics_json, task_json, verdict_json
-from luthier.evaluate.task import EvaluateOptions, Task, infer, label_issues, lower_is_better
+from luthier.evaluate.task import EvaluateOptions, Task, infer, lower_is_better
 from luthier.evaluate.verdict import Verdict, compare, differences
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "evaluate",
     "evaluation",
     "infer",
-    "label_issues",
     "lower_is_better",
     "merge_references",
     "metrics_json",

@@ -7,7 +7,7 @@ label. Everything else is text, generated greedily. Not here: asking, and judgin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal
@@ -18,7 +18,7 @@ from luthier.errors import DataError, RecipeError
 from luthier.metrics import named
 from luthier.metrics.numeric import MARK
 from luthier.metrics.words import words, written_without_spaces
-from luthier.types import Example, Issue
+from luthier.types import Example
 
 SHORT = 6
 """Words; text is short where nine of ten references have no more."""
@@ -115,14 +115,6 @@ def answers(example: Example) -> tuple[str, ...]:
     return example.references or (example.answer,)
 
 
-def label_issues(train: Iterable[Example], test: Iterable[Example]) -> tuple[Issue, ...]:
-    """What is odd about labels: some that training never sees, some that differ only in case or spacing."""
-    tested = [example for example in test if example.label is not None]
-    known = {example.label for example in train if example.label is not None}
-    unseen = [example for example in tested if example.label not in known]
-    return (*_unseen(unseen, len(tested)), *_alike(sorted({*known, *(example.label or "" for example in tested)})))
-
-
 def _is_labelled(example: Example) -> bool:
     return example.label is not None and example.label.strip() == example.answer.strip()
 
@@ -165,24 +157,3 @@ def _room(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> in
     """Tokens for an answer: half as many again as the longest reference, from 16 to 1024."""
     longest = max(len(tokenizer.encode(text, add_special_tokens=False)) for one in examples for text in answers(one))
     return min(1024, max(16, ceil(1.5 * longest)))
-
-
-def _unseen(examples: Sequence[Example], total: int) -> tuple[Issue, ...]:
-    if not examples:
-        return ()
-    names = sorted({example.label or "" for example in examples})
-    why = f"{len(names)} labels of {len(examples)} test rows never occur in training: {', '.join(names[:5])}"
-    ids = tuple(example.id for example in examples)
-    remedy = "add training rows with these labels, or leave the rows out of the test"
-    return (Issue("unseen_label", ids, len(examples) / total, True, why, remedy),)
-
-
-def _alike(labels: Sequence[str]) -> tuple[Issue, ...]:
-    first: dict[str, str] = {}
-    found: list[Issue] = []
-    for label in labels:
-        other = first.setdefault(" ".join(label.casefold().split()), label)
-        if other != label:
-            why = f"labels {other!r} and {label!r} differ only in case or spacing"
-            found.append(Issue("labels_alike", (), 0.5, True, why, "write them the same way if they mean the same"))
-    return tuple(found)
