@@ -111,7 +111,7 @@ def test_report_pieces_are_json_and_keep_the_contract() -> None:
     base, tuned = chosen(right_in(0.5), GOLD), chosen(right_in(0.9), GOLD)
     report = {
         "verdict": verdict_json(compare(base, tuned)),
-        "task": task_json(tuned),
+        "task": task_json(tuned.task, tuned),
         "metrics": metrics_json(base, tuned),
         "classes": classes_json(base, tuned),
         "confusions": confusions_json(base, tuned),

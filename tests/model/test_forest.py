@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from luthier.batch import Batch, pack
+from luthier.errors import ModelError
 from luthier.model.accept import accept
 from luthier.model.attention import NAME
 from luthier.model.forward import forward, head, paths, trunk
-from luthier.model.load import Model
+from luthier.model.load import Model, set_dropout
 from luthier.model.plan import Plan, plan
 from luthier.types import TokenSequence
 
@@ -227,3 +228,20 @@ def test_float32_masters_compute_in_bfloat16_under_autocast(family):
     )
     assert all(grad.dtype == torch.float32 for grad in half[1].values())
     assert 1e-6 < gaps(half, exact) < 0.05
+
+
+def test_attention_that_drops_out_in_training_is_refused_until_it_does_not():
+    network = families.network("gpt2")
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.1
+    model = Model(network, None, "gpt2", torch.device("cpu"), torch.float32, frozenset({2}), max_length=128)
+    accept(model)
+    assert not model.shared
+    assert "model.dropout=0" in model.reason
+    set_dropout(network, 0.2)
+    accept(model)
+    assert model.shared, model.reason
+    assert network.transformer.drop.p == 0.2
+    with pytest.raises(ModelError, match=r"method\.dropout"):
+        set_dropout(families.network("llama"), 0.1)

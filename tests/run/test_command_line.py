@@ -113,6 +113,11 @@ def test_chat_answers_as_trained(run):
     assert "dog" in done.output
 
 
+def test_chat_speaks_json_to_machines(run):
+    done = luthier("chat", run, "--json", "--no-base", stdin="it says moo 7\n")
+    assert json.loads(done.stdout) == {"question": "it says moo 7", "base": None, "tuned": "cow"}
+
+
 @pytest.mark.parametrize(("kind", "format"), [("run", "merged"), ("adapted", "adapter"), ("adapted", "merged")])
 def test_an_export_is_written_and_proved(kind, format, request, tmp_path):
     done = luthier("export", request.getfixturevalue(kind), "--format", format, "--out", tmp_path / "out")
@@ -200,3 +205,60 @@ def test_a_chat_file_trains_to_text(base, tmp_path):
     report = json.loads(done.stdout)
     assert report["task"]["kind"] == "text"
     assert {"chrf", "rougeL", "bleu", "loss"} <= report["metrics"].keys()
+
+
+def test_a_run_without_held_out_rows_claims_nothing_and_still_chats_and_exports(base, rows, tmp_path):
+    words = [*settings(base, rows, tmp_path / "r"), "data.validation=0", "data.test=0", "train.epochs=1", "--json"]
+    done = luthier("train", *words)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["verdict"]["word"] == "not enough rows to tell"
+    assert luthier("chat", tmp_path / "r", stdin="it says moo 7\n").exit_code == 0
+    assert luthier("report", tmp_path / "r").exit_code == 0
+
+
+def test_of_a_preference_pair_only_the_chosen_answer_is_learned(base, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    lines = [{"prompt": f"question {i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(40)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = luthier("train", *settings(base, path, tmp_path / "r"), "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "preference pairs: their chosen answers are learned" in done.output
+    assert "good" in done.output
+    assert "bad" not in done.output
+
+
+def test_a_test_row_too_long_to_ask_is_left_out_by_name_before_anything_is_computed(base, rows, tmp_path):
+    long = tmp_path / "long.csv"
+    long.write_text("text,label\nit says moo 1,cow\n" + "it says " + "moo " * 60 + ",cow\n")
+    words = [*settings(base, rows, tmp_path / "r"), "--test", long, "--dry-run", "--json"]
+    told = json.loads(luthier("train", *words).stdout)
+    assert told["rows"]["left out"] == 1
+    (issue,) = [issue for issue in told["issues"] if issue["check"] == "too_long"]
+    assert issue["examples"] == ["long.csv:3"]
+
+
+def test_a_finished_run_is_left_as_it_is_when_resumed(adapted):
+    before = (adapted / "report.json").read_bytes()
+    done = luthier("train", "--resume", adapted)
+    assert done.exit_code == 0, done.output
+    assert "is finished" in done.output
+    assert (adapted / "report.json").read_bytes() == before
+
+
+def test_data_that_changed_under_a_run_is_refused(base, rows, tmp_path):
+    own = tmp_path / "own.csv"
+    own.write_text(rows.read_text())
+    words = [*settings(base, own, tmp_path / "r"), "train.epochs=1", "--json"]
+    assert luthier("train", *words).exit_code == 0
+    own.write_text(rows.read_text() + "it says woof 999,dog\n")
+    done = luthier("evaluate", tmp_path / "r")
+    assert done.exit_code == 2
+    assert "has changed since" in done.output
+    assert luthier("evaluate", tmp_path / "r", "--data", own).exit_code == 0
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_computed(base, rows, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = luthier("train", *settings(base, rows, tmp_path / "file" / "r"))
+    assert done.exit_code == 2
+    assert "no writable folder" in done.output

@@ -7,6 +7,7 @@ from math import isfinite
 
 from luthier.evaluate.measure import Evaluation
 from luthier.evaluate.stats import Difference, Interval
+from luthier.evaluate.task import Task
 from luthier.evaluate.verdict import Verdict, differences
 from luthier.metrics import ClassScore, classes, confusions
 from luthier.types import Json
@@ -28,15 +29,15 @@ def verdict_json(verdict: Verdict) -> dict[str, Json]:
     }
 
 
-def task_json(evaluation: Evaluation) -> dict[str, Json]:
-    """`task` of report.json."""
-    task = evaluation.task
+def task_json(task: Task, evaluation: Evaluation | None = None) -> dict[str, Json]:
+    """`task` of report.json, with the signatures of what was measured."""
     return {
         "kind": task.kind,
         "labels": list(task.labels) or None,
+        "metrics": list(task.metrics),
         "primary": task.primary,
         "max_new_tokens": task.max_new_tokens,
-        "signatures": dict(evaluation.signatures),
+        "signatures": dict(evaluation.signatures) if evaluation is not None else {},
     }
 
 

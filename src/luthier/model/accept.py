@@ -69,6 +69,7 @@ def _refusal(model: Model, batch: Batch, truth: Tensor) -> str | None:
         model.shared = True
         shared = forward(model, batch).logprobs
         control = _plain_causal(model, batch)
+        _while_training(model, batch)
     except (ModelError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as met:
         return str(met).splitlines()[0]
     error = (shared - truth).abs().mean() / (control - truth).abs().mean()
@@ -78,6 +79,15 @@ def _refusal(model: Model, batch: Batch, truth: Tensor) -> str | None:
             f"shared and single log-probabilities differ by {error:.2g} of a wrong mask's error; {limit:g} is allowed"
         )
     return None
+
+
+def _while_training(model: Model, batch: Batch) -> None:
+    """Raises ModelError where attention asks in training what it does not ask in evaluation: a dropout."""
+    model.network.train()
+    try:
+        trunk(model, batch)
+    finally:
+        model.network.eval()
 
 
 def _prove_unshared(model: Model, batch: Batch, truth: Tensor) -> None:

@@ -45,11 +45,15 @@ def forest_attention(
     """
     if forest is None:
         raise ModelError(f"{type(module).__name__} got no plan: its layers do not hand keyword arguments on")
+    if dropout:
+        raise ModelError(
+            f"{type(module).__name__} drops {dropout:g} of its weights out; model.dropout=0 would let it share"
+        )
     unknown = sorted(name for name, given in others.items() if given is not None and name not in HARMLESS)
-    if attention_mask is not None or dropout or unknown:
+    if attention_mask is not None or unknown:
         raise ModelError(
             f"{type(module).__name__} asks what forest attention cannot give: "
-            f"mask {attention_mask is not None}, dropout {dropout}, keywords {unknown}"
+            f"mask {attention_mask is not None}, keywords {unknown}"
         )
     forest.consumed.add(id(module))
     query, key = query.to(value.dtype), key.to(value.dtype)  # autocast leaves what rotary tables touched in float32

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from luthier.data.read import ReadOptions, read
-from luthier.errors import RecipeError
+from luthier.errors import RecipeError, RunError
 from luthier.evaluate import EvaluateOptions, Evaluation, Task, compare, evaluate, infer, merge_references
 from luthier.evaluate.verdict import Verdict
 from luthier.methods import switched_off
@@ -17,6 +18,8 @@ from luthier.model.accept import open_model
 from luthier.model.load import Model, ModelOptions
 from luthier.recipe import Recipe
 from luthier.run.assistant import recipe_of
+from luthier.run.files import read_json
+from luthier.run.folder import same_data
 from luthier.run.prepare import read_splits
 from luthier.run.show import Show
 from luthier.types import Example
@@ -42,8 +45,8 @@ def assess(
         return _of_model(target, data, reading or ReadOptions(), options or EvaluateOptions(), show), None, None
     recipe = recipe_of(run)
     options = options or recipe.evaluate
+    rows, task = _rows(run, recipe, data, reading)
     model = open_tuned(run)
-    rows, task = _rows(recipe, data, reading, options, model)
     tuned = _judged(model, rows, task, options, "tuned", show)
     if not against_base:
         return tuned, None, None
@@ -59,18 +62,41 @@ def _of_model(name: str, data: str | None, reading: ReadOptions, options: Evalua
     return _judged(model, rows, infer(rows, options, tokenizer=model.tokenizer), options, name, show)
 
 
-def _rows(
-    recipe: Recipe, data: str | None, reading: ReadOptions | None, options: EvaluateOptions, model: Model
-) -> tuple[tuple[Example, ...], Task]:
+def _rows(run: Path, recipe: Recipe, data: str | None, reading: ReadOptions | None) -> tuple[tuple[Example, ...], Task]:
     """The rows to ask, and the run's own task, with every label that the file brings besides."""
-    readings, splits = read_splits(recipe.data)
-    known = [example for part in splits.values() for example in part]
-    asked: Sequence[Example] = splits["test"]
-    if data is not None:
-        labels = readings["train"].labels
-        asked = read(data, reading or replace(recipe.data, limit=None), labels=labels).examples
-    task = infer([*known, *asked], options, tokenizer=model.tokenizer)
+    task = _task(run)
+    if data is None:
+        readings, splits = read_splits(recipe.data)
+        same_data(run, {role: reading.file for role, reading in readings.items()})
+        return merge_references(_asked(run, splits["test"])), task
+    labels = read_json(run / "data.json").get("shown_labels")
+    asked = read(data, reading or replace(recipe.data, limit=None), labels=labels).examples
+    if task.kind == "choice":
+        brought = {example.label for example in asked if example.label is not None}
+        task = replace(task, labels=tuple(sorted({*task.labels, *brought})))
     return merge_references(asked), task
+
+
+def _task(run: Path) -> Task:
+    """What the run was judged by. Raises RunError for a run that is not finished."""
+    path = run / "report.json"
+    if not path.exists():
+        raise RunError(f"{run}: is not finished; `luthier train --resume {run}` finishes it")
+    made = read_json(path)["task"]
+    return Task(
+        kind=made["kind"],
+        labels=tuple(made["labels"] or ()),
+        metrics=tuple(made["metrics"]),
+        primary=made["primary"],
+        max_new_tokens=made["max_new_tokens"],
+    )
+
+
+def _asked(run: Path, examples: Sequence[Example]) -> list[Example]:
+    """The rows of a split that the run could ask, by its ledger."""
+    lines = (run / "rows.jsonl").read_text(encoding="utf-8").split("\n")
+    left_out = {row["id"] for row in map(json.loads, filter(None, lines)) if row["fate"] == "left out"}
+    return [example for example in examples if example.id not in left_out]
 
 
 def _base(
@@ -84,14 +110,13 @@ def _base(
 def _judged(
     model: Model, rows: Sequence[Example], task: Task, options: EvaluateOptions, title: str, show: Show
 ) -> Evaluation:
-    found = evaluate(
-        model,
-        rows,
-        task,
-        budget=options.token_budget,
-        resamples=options.resamples,
-        seed=options.seed,
-        progress=lambda stage, done, total: show.stage(f"{title}: {stage}", done, total),
-    )
-    show.rest()
-    return found
+    with show.stages():
+        return evaluate(
+            model,
+            rows,
+            task,
+            budget=options.token_budget,
+            resamples=options.resamples,
+            seed=options.seed,
+            progress=lambda stage, done, total: show.stage(f"{title}: {stage}", done, total),
+        )

@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from luthier.data.read import ask
 from luthier.data.render import continuations, prompt_tokens
-from luthier.errors import RunError
+from luthier.errors import RecipeError, RunError
 from luthier.methods import switched_off
 from luthier.methods.tuned import open_tuned
 from luthier.model.accept import open_model
 from luthier.model.choose import choose
 from luthier.model.generate import generate
 from luthier.model.load import Model
-from luthier.recipe import Recipe, make_recipe
-from luthier.report.folder import read_run
+from luthier.recipe import Recipe, load_recipe
+from luthier.run.files import read_json
 from luthier.types import Completion, Example, Message
 
 
@@ -29,6 +27,8 @@ class Assistant:
     tuned: Model
     labels: tuple[str, ...]
     """The possible answers; empty where answers are text."""
+    shown_labels: tuple[str, ...]
+    """What `{labels}` in the instruction stands for."""
     max_new_tokens: int
     base: Model | None = None
     """A model of its own where the tuned one cannot switch off what it learned; opened when first asked."""
@@ -55,22 +55,28 @@ class Assistant:
         return str(model.tokenizer.decode(said.tokens, skip_special_tokens=True)).strip()
 
     def _example(self, question: str) -> Example:
-        prompt = ask(question, self.recipe.data, labels=self.labels or None)
+        prompt = ask(question, self.recipe.data, labels=self.shown_labels or None)
         return Example("question", prompt, (Completion((Message("assistant", "-"),)),))
 
 
 def load(run: Path | str, *, checkpoint: str = "best") -> Assistant:
     """Opens a finished run. Raises RunError for a folder that holds none."""
     folder = Path(run)
-    tuned = open_tuned(folder, checkpoint=checkpoint)
     recipe = recipe_of(folder)
-    task = read_run(folder).report.task
-    return Assistant(recipe, tuned, tuple(task.labels or ()), recipe.evaluate.max_new_tokens or task.max_new_tokens)
+    if not (folder / "report.json").exists():
+        raise RunError(f"{folder}: is not finished; `luthier train --resume {folder}` finishes it")
+    task = read_json(folder / "report.json")["task"]
+    shown = read_json(folder / "data.json").get("shown_labels")
+    tuned = open_tuned(folder, checkpoint=checkpoint)
+    return Assistant(recipe, tuned, tuple(task["labels"] or ()), tuple(shown or ()), task["max_new_tokens"])
 
 
 def recipe_of(folder: Path) -> Recipe:
-    """The recipe a run was made by. Raises RunError where there is none."""
+    """The recipe a run was made by. Raises RunError where there is none or it is damaged."""
     path = folder / "recipe.yaml"
     if not path.is_file():
         raise RunError(f"{folder}: holds no run (no recipe.yaml); `luthier train` makes one")
-    return make_recipe(yaml.safe_load(path.read_text(encoding="utf-8")))
+    try:
+        return load_recipe(path)
+    except RecipeError as error:
+        raise RunError(f"{path}: does not open as a recipe; restore it from a copy: {error}") from error

@@ -11,6 +11,8 @@ from luthier.train.log import spoken
 
 FORWARD_SHARE = 0.4
 """Of a training step's time, what a forward alone takes; an evaluated row is asked and scored, so it counts twice."""
+DECODING = 4
+"""Times a forward that a generated token takes: few rows go on at a time, and each reads all weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +54,6 @@ def _evaluation_tokens(prepared: Prepared) -> int:
     looks = train.evaluations_per_epoch * train.epochs
     rows = len(prepared.asked) + len(prepared.compared) + looks * len(prepared.watched)
     some = prepared.sequences[:64]
-    return round(rows * 2 * FORWARD_SHARE * pack(some).distinct / max(1, len(some)))
+    asked = 2 * pack(some).distinct / len(some)
+    written = sum(one.supervised for one in some) / len(some) if prepared.task.kind == "text" else 0
+    return round(rows * FORWARD_SHARE * (asked + DECODING * written))

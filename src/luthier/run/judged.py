@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from luthier.data.read import ReadOptions
 from luthier.evaluate import Evaluation, Interval, verdict_json
@@ -46,21 +48,19 @@ def judged(
 
 def _reading(target: str, input: str | None, output: str | None) -> ReadOptions | None:
     """A run's own way of reading, with other columns where they are named."""
-    from pathlib import Path
-
     own: Recipe | None = recipe_of(Path(target)) if (Path(target) / "recipe.yaml").is_file() else None
     if own is None:
         return ReadOptions(input=input, output=output)
     if input is None and output is None:
         return None
-    return replace(own.data, input=input or own.data.input, output=output or own.data.output)
+    return replace(own.data, limit=None, input=input or own.data.input, output=output or own.data.output)
 
 
 def _table(columns: dict[str, Evaluation]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     table.add_column("metric")
     for name, one in columns.items():
-        table.add_column(f"{name}, n = {len(one.rows):,}", justify="right")
+        table.add_column(Text(f"{name}, n = {len(one.rows):,}"), justify="right")
     metrics = list(dict.fromkeys(name for one in columns.values() for name in one.metrics))
     for metric in metrics:
         table.add_row(metric, *(_cell(one.metrics.get(metric)) for one in columns.values()))

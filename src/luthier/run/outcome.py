@@ -44,6 +44,7 @@ def report(
     return {
         "title": folder.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "task": task_json(prepared.task, tuned),
         **_judged(base, tuned),
         "cost": {"estimate": _plain(expected.cost), "took": _plain(took)},
         "speed": {
@@ -81,7 +82,6 @@ def _judged(base: Evaluation | None, tuned: Evaluation | None) -> dict[str, Json
     whole: dict[str, Json] = {name: interval_json(one) for name, one in tuned.metrics.items()}
     return {
         "verdict": verdict_json(compare(base, paired)),
-        "task": task_json(tuned),
         "metrics": metrics_json(base, paired),
         "tuned_on_all": {"n": len(tuned.rows), "metrics": whole},
         "classes": classes_json(base, paired),

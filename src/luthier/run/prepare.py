@@ -6,7 +6,7 @@ Nothing is written here, so a dry run ends with what this returns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from luthier.checks import checks
 from luthier.checks.cut import cut
@@ -16,7 +16,7 @@ from luthier.data.read import FileFacts, LeftOut, Reading, distinct_names, read
 from luthier.data.render import Rendered, render_all
 from luthier.data.split import SplitOptions, split
 from luthier.errors import DataError
-from luthier.evaluate import Task, infer, label_issues, merge_references, sample
+from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.model.accept import open_model
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
@@ -34,7 +34,10 @@ class Prepared:
     model: Model
     files: dict[str, FileFacts]
     """What was read, by role."""
+    shown_labels: tuple[str, ...]
+    """What `{labels}` in an instruction became: the training file's."""
     splits: dict[str, tuple[Example, ...]]
+    """Validation and test hold the rows that can be asked."""
     sequences: tuple[TokenSequence, ...]
     """What is learned from; a sequence's group is its example."""
     rows: tuple[LedgerRow, ...]
@@ -64,33 +67,77 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
     """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy."""
     readings, splits = read_splits(recipe.data)
     show.say(_told(readings, splits))
+    learned, pairs = _right(splits["train"])
+    if pairs:
+        show.say(f"{len(pairs):,} training rows are preference pairs: their chosen answers are learned, as `sft` does")
     model = open_model(recipe.model, masters=not recipe.method.removable)
     show.say(
         f"model {model.name} on {model.device.type} in {str(model.dtype).removeprefix('torch.')}: {_sharing(model)}"
     )
-    rendered = list(render_all(splits["train"], model.tokenizer, max_length=model.max_length, learn=recipe.data.learn))
+    rendered = list(render_all(learned, model.tokenizer, max_length=model.max_length, learn=recipe.data.learn))
+    kept, fit = _whole(learned, rendered, model)
+    prove(kept, fit, model.tokenizer, stop=model.stop, learn=recipe.data.learn)
+    judged, too_long = _fitting(splits, model)
+    left_out = [*too_long, *(left for reading in readings.values() for left in reading.left_out)]
+    by_id = {example.id: row for example, row in zip(learned, rendered, strict=True)}
+    return Prepared(
+        recipe=recipe,
+        model=model,
+        files={role: reading.file for role, reading in readings.items()},
+        shown_labels=readings["train"].labels or (),
+        splits={**splits, **judged},
+        sequences=tuple(one.sequence for row in fit for one in row),
+        rows=ledger(splits, by_id, left_out),
+        issues=(
+            *cut(rendered, max_length=model.max_length),
+            *(_too_long(left) for left in too_long),
+            *(issue for check in checks.values() for issue in check(splits)),
+        ),
+        task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),
+    )
+
+
+def _right(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """The examples with their right completions alone, and those that had another."""
+    pairs = [example for example in examples if any(one.score <= 0 for one in example.completions)]
+    right = [replace(one, completions=tuple(c for c in one.completions if c.score > 0)) for one in examples]
+    return right, pairs
+
+
+def _whole(
+    examples: Sequence[Example], rendered: Sequence[tuple[Rendered, ...]], model: Model
+) -> tuple[list[Example], list[tuple[Rendered, ...]]]:
+    """The examples of which nothing learned was cut, with their renderings. Raises DataError if there is none."""
     whole = [i for i, row in enumerate(rendered) if not any(one.cut for one in row)]
     if not whole:
         raise DataError(
             f"no training row fits in {model.max_length} tokens; raise model.max_length or shorten the rows"
         )
-    kept, fit = [splits["train"][i] for i in whole], [rendered[i] for i in whole]
-    prove(kept, fit, model.tokenizer, stop=model.stop, learn=recipe.data.learn)
-    issues = (
-        *cut(rendered, max_length=model.max_length),
-        *(issue for check in checks.values() for issue in check(splits)),
-        *label_issues([e for part in PARTS for e in splits[part]], ()),
-    )
-    return Prepared(
-        recipe=recipe,
-        model=model,
-        files={role: reading.file for role, reading in readings.items()},
-        splits=splits,
-        sequences=tuple(one.sequence for row in fit for one in row),
-        rows=_ledger(splits, rendered, [left for reading in readings.values() for left in reading.left_out]),
-        issues=issues,
-        task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),
-    )
+    return [examples[i] for i in whole], [rendered[i] for i in whole]
+
+
+def _fitting(
+    splits: dict[str, tuple[Example, ...]], model: Model
+) -> tuple[dict[str, tuple[Example, ...]], list[LeftOut]]:
+    """Validation and test rows that the model can be asked, and those whose prompt and answer do not fit."""
+    judged: dict[str, tuple[Example, ...]] = {}
+    too_long: list[LeftOut] = []
+    for part in ("validation", "test"):
+        examples = splits[part]
+        rendered = render_all(examples, model.tokenizer, max_length=None, learn="last")
+        lengths = [max((len(one.sequence) for one in row), default=0) for row in rendered]
+        judged[part] = tuple(e for e, n in zip(examples, lengths, strict=True) if n <= model.max_length)
+        too_long += [
+            LeftOut(e.id, f"prompt and answer have {n} tokens, and the model holds {model.max_length}")
+            for e, n in zip(examples, lengths, strict=True)
+            if n > model.max_length
+        ]
+    return judged, too_long
+
+
+def _too_long(left: LeftOut) -> Issue:
+    remedy = "raise model.max_length where the model allows it, or shorten the row; until then it is not asked"
+    return Issue("too_long", (left.id,), 0.5, True, f"{left.id}: {left.reason}", remedy)
 
 
 def read_splits(data: DataOptions) -> tuple[dict[str, Reading], dict[str, tuple[Example, ...]]]:
@@ -118,13 +165,6 @@ def _split(data: DataOptions, readings: dict[str, Reading]) -> dict[str, tuple[E
         seed=data.seed,
     )
     return split(readings["train"].examples, shares, validation=given.get("validation"), test=given.get("test"))
-
-
-def _ledger(
-    splits: dict[str, tuple[Example, ...]], rendered: Sequence[tuple[Rendered, ...]], left_out: list[LeftOut]
-) -> tuple[LedgerRow, ...]:
-    by_id = {example.id: row for example, row in zip(splits["train"], rendered, strict=True)}
-    return ledger(splits, by_id, left_out)
 
 
 def _told(readings: dict[str, Reading], splits: dict[str, tuple[Example, ...]]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.progress import Progress as Bars
@@ -48,11 +49,16 @@ class Show:
         self._bars.update(self._tasks[title], completed=done, total=total)
         if done >= total:
             self._bars.remove_task(self._tasks.pop(title))
-        if not self._tasks:
-            self.rest()
 
-    def rest(self) -> None:
-        """Takes the bars off the screen."""
+    @contextmanager
+    def stages(self) -> Iterator[None]:
+        """Leaves no bar on the screen, whatever happens within."""
+        try:
+            yield
+        finally:
+            self._rest()
+
+    def _rest(self) -> None:
         if self._bars is not None:
             self._bars.stop()
         self._bars, self._tasks = None, {}

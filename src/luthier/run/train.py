@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.data.ledger import write_ledger
 from luthier.errors import RunError
 from luthier.evaluate import Evaluation, evaluate, evaluation, lower_is_better, read_predictions, write_predictions
 from luthier.methods import restore, save, switched_off
-from luthier.recipe import Recipe, to_yaml
+from luthier.recipe import Recipe
 from luthier.report import write as write_report
 from luthier.run.assistant import recipe_of
-from luthier.run.environment import environment
 from luthier.run.estimate import Expected, expect
+from luthier.run.files import write_json
+from luthier.run.folder import Spent, same_data, write_beginning
 from luthier.run.outcome import report
-from luthier.run.prepare import PARTS, Prepared, prepare
+from luthier.run.prepare import Prepared, prepare
 from luthier.run.show import Show
 from luthier.train.log import Progress, StepRecord
 from luthier.train.loop import TrainResult, fit
@@ -35,33 +36,47 @@ class Outcome:
     """How a run ended."""
 
     folder: Path
-    result: TrainResult
+    result: TrainResult | None
+    """None for a run that was finished before."""
     report: Mapping[str, Json] | None
     """What report.json holds; None for a run that was interrupted."""
 
 
 def train(recipe: Recipe, *, show: Show | None = None) -> Outcome:
-    """A new run. Raises RunError if its folder already holds one."""
+    """A new run. Raises RunError if its folder already holds one, or cannot be made."""
     folder = Path(recipe.run)
     if (folder / "recipe.yaml").exists():
         raise RunError(
             f"{folder}: already holds a run; go on with `luthier train --resume {folder}`, or name another with --run"
         )
-    return _carry_out(recipe, folder, show or Show(), resumed=False)
+    _check_place(folder)
+    show = show or Show()
+    return _carry_out(prepare(recipe, show), folder, show, resumed=False)
 
 
 def resume(folder: Path, *, show: Show | None = None) -> Outcome:
-    """Goes on with an interrupted run as if nobody had stopped it. Raises RunError if there is none."""
-    return _carry_out(recipe_of(folder), folder, show or Show(), resumed=True)
+    """Goes on with an interrupted run as if nobody had stopped it; a finished one is left as it is.
 
-
-def _carry_out(recipe: Recipe, folder: Path, show: Show, *, resumed: bool) -> Outcome:
+    Raises RunError if there is none, or if its data has changed.
+    """
+    show = show or Show()
+    recipe = recipe_of(folder)
+    if (folder / "report.json").exists():
+        show.say(f"{folder} is finished; `luthier evaluate {folder}` judges it on other rows")
+        return Outcome(folder, None, json.loads((folder / "report.json").read_text(encoding="utf-8")))
     prepared = prepare(recipe, show)
-    _write_beginning(prepared, folder)
-    recipe.method.attach(prepared.model.network, dtype=prepared.model.dtype, seed=recipe.train.seed)
+    same_data(folder, prepared.files)
+    return _carry_out(prepared, folder, show, resumed=True)
+
+
+def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -> Outcome:
+    recipe, network = prepared.recipe, prepared.model.network
+    recipe.method.attach(network, dtype=prepared.model.dtype, seed=recipe.train.seed)
     expected = expect(prepared)
     show.say(expected.told())
-    meter = Meter(prepared.model.device).start()
+    if not resumed:
+        write_beginning(prepared, folder)
+    spent = Spent(folder, Meter(prepared.model.device).start())
     base = _base(prepared, folder, show)
     with show.training() as progress:
         result = fit(
@@ -70,16 +85,16 @@ def _carry_out(recipe: Recipe, folder: Path, show: Show, *, resumed: bool) -> Ou
             recipe.objective,
             recipe.train,
             folder=folder,
-            hooks=_hooks(prepared, progress, meter),
+            hooks=_hooks(prepared, progress, spent),
             resume=resumed,
-            default_lr=recipe.method.usual_lr(prepared.model.network),
+            default_lr=recipe.method.usual_lr(network),
         )
     if result.interrupted:
         show.say(
             f"stopped and saved after step {result.steps} of {result.planned}; go on: luthier train --resume {folder}"
         )
         return Outcome(folder, result, None)
-    return Outcome(folder, result, _finish(prepared, folder, base, result, expected, meter, show))
+    return Outcome(folder, result, _finish(prepared, folder, base, result, expected, spent, show))
 
 
 def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
@@ -101,20 +116,19 @@ def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
 
 def _evaluated(prepared: Prepared, rows: Sequence[Example], title: str, show: Show) -> Evaluation:
     options = prepared.recipe.evaluate
-    found = evaluate(
-        prepared.model,
-        rows,
-        prepared.task,
-        budget=options.token_budget,
-        resamples=options.resamples,
-        seed=options.seed,
-        progress=lambda stage, done, total: show.stage(f"{title}: {stage}", done, total),
-    )
-    show.rest()
-    return found
+    with show.stages():
+        return evaluate(
+            prepared.model,
+            rows,
+            prepared.task,
+            budget=options.token_budget,
+            resamples=options.resamples,
+            seed=options.seed,
+            progress=lambda stage, done, total: show.stage(f"{title}: {stage}", done, total),
+        )
 
 
-def _hooks(prepared: Prepared, progress: Progress, meter: Meter) -> Hooks:
+def _hooks(prepared: Prepared, progress: Progress, spent: Spent) -> Hooks:
     recipe, model = prepared.recipe, prepared.model
     watched = prepared.watched
 
@@ -124,11 +138,12 @@ def _hooks(prepared: Prepared, progress: Progress, meter: Meter) -> Hooks:
 
     def stepped(record: StepRecord) -> None:
         progress.step(record)
-        meter.sample()
+        spent.meter.sample()
 
     def saved(folder: Path) -> None:
         save(model.network, recipe.method, folder)
         model.tokenizer.save_pretrained(str(folder))
+        spent.note()
 
     return Hooks(
         save_weights=saved,
@@ -149,7 +164,7 @@ def _finish(
     base: Evaluation | None,
     result: TrainResult,
     expected: Expected,
-    meter: Meter,
+    spent: Spent,
     show: Show,
 ) -> dict[str, Json]:
     """The best checkpoint judged beside the base, and the report."""
@@ -158,27 +173,16 @@ def _finish(
     tuned = _evaluated(prepared, prepared.asked, "after tuning", show) if prepared.asked else None
     if tuned is not None:
         write_predictions(folder / "predictions.jsonl", tuned.rows, None if base is None else base.rows)
-    made = report(prepared, folder, base, tuned, result, expected, meter.read())
-    _write_json(folder / "report.json", made)
+    made = report(prepared, folder, base, tuned, result, expected, spent.read())
+    write_json(folder / "report.json", made)
     write_report(folder)
     return made
 
 
-def _write_beginning(prepared: Prepared, folder: Path) -> None:
-    """What is known before the first step."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.yaml").write_text(to_yaml(prepared.recipe), encoding="utf-8")
-    _write_json(folder / "environment.json", environment())
-    write_ledger(folder / "rows.jsonl", prepared.rows)
-    issues = "".join(json.dumps(asdict(issue), ensure_ascii=False) + "\n" for issue in prepared.issues)
-    (folder / "issues.jsonl").write_text(issues, encoding="utf-8")
-    files: list[Json] = [{"role": role, **asdict(facts)} for role, facts in prepared.files.items()]
-    splits: dict[str, Json] = {part: {"rows": len(prepared.splits[part])} for part in PARTS}
-    labels: Json = list(prepared.task.labels) or None
-    _write_json(folder / "data.json", {"files": files, "splits": splits, "labels": labels})
-
-
-def _write_json(path: Path, value: Mapping[str, Json]) -> None:
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
-    draft.replace(path)
+def _check_place(folder: Path) -> None:
+    """Raises RunError, before anything is computed, where a folder cannot be written."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise RunError(
+            f"{folder}: nothing can be written there ({above} is no writable folder); name another with --run"
+        )

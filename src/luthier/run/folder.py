@@ -1,0 +1,70 @@
+"""What a run folder holds before its first step, what it has cost so far, and whether its data is still the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from luthier.data.ledger import write_ledger
+from luthier.data.read import FileFacts
+from luthier.errors import RunError
+from luthier.recipe import to_yaml
+from luthier.run.environment import environment
+from luthier.run.files import read_json, write_json, write_text
+from luthier.run.prepare import PARTS, Prepared
+from luthier.train.meter import Cost, Meter
+from luthier.types import Json
+
+
+def write_beginning(prepared: Prepared, folder: Path) -> None:
+    """What is known before the first step; recipe.yaml comes last, so that a folder with one is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "environment.json", environment())
+    write_ledger(folder / "rows.jsonl", prepared.rows)
+    issues = "".join(json.dumps(asdict(issue), ensure_ascii=False) + "\n" for issue in prepared.issues)
+    write_text(folder / "issues.jsonl", issues)
+    files: list[Json] = [{"role": role, **asdict(facts)} for role, facts in prepared.files.items()]
+    splits: dict[str, Json] = {part: {"rows": len(prepared.splits[part])} for part in PARTS}
+    labels: dict[str, Json] = {
+        "labels": list(prepared.task.labels) or None,
+        "shown_labels": list(prepared.shown_labels) or None,
+    }
+    write_json(folder / "data.json", {"files": files, "splits": splits, **labels})
+    write_text(folder / "recipe.yaml", to_yaml(prepared.recipe))
+
+
+def same_data(folder: Path, files: Mapping[str, FileFacts]) -> None:
+    """Raises RunError where a file is not the one the run was made from: its splits would be others."""
+    for known in read_json(folder / "data.json").get("files", []):
+        facts = files.get(known["role"])
+        if facts is None or facts.sha256 != known["sha256"]:
+            raise RunError(
+                f"{known['path']}: has changed since {folder} was made from it, so its splits would be others; "
+                "bring the file back, train anew, or name rows with --data"
+            )
+
+
+class Spent:
+    """What a run has cost over all its sittings, noted at every save."""
+
+    def __init__(self, folder: Path, meter: Meter) -> None:
+        self.meter, self._path = meter, folder / "spent.json"
+        self._before = Cost(**read_json(self._path)) if self._path.exists() else None
+
+    def read(self) -> Cost:
+        """This sitting and those before it."""
+        now, before = self.meter.read(), self._before
+        if before is None:
+            return now
+        return replace(
+            now,
+            seconds=before.seconds + now.seconds,
+            energy_wh=before.energy_wh + now.energy_wh,
+            peak_bytes=max(before.peak_bytes, now.peak_bytes),
+        )
+
+    def note(self) -> None:
+        """Writes the figures down, for a run that goes on later."""
+        write_json(self._path, asdict(self.read()))
