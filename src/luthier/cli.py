@@ -1,6 +1,7 @@
 """The command line: `luthier COMMAND`. Exit 0 when done, 1 when a gate failed, 2 for bad input, 130 when interrupted.
 
 A command says to a person on stderr what it does, and prints its result on stdout; with `--json` the result is JSON.
+What takes seconds to import is imported by the command that needs it, so that help comes at once.
 """
 
 from __future__ import annotations
@@ -8,18 +9,32 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
 from rich.console import Console
+from safetensors import SafetensorError
 
-from luthier.errors import GateError, LuthierError
-from luthier.types import Json
+from luthier.errors import GateError, LuthierError, RecipeError
+
+if TYPE_CHECKING:
+    from luthier.recipe import Recipe
+    from luthier.run import Outcome
+    from luthier.types import Json
 
 P = ParamSpec("P")
+
+QUIET = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+"""What keeps the libraries' own bars and notices off the screen; read as they are imported. Errors still show."""
 
 app = typer.Typer(
     name="luthier",
@@ -35,23 +50,26 @@ Run = Annotated[Path, typer.Argument(help="A run folder.")]
 
 def main() -> None:
     """The entry point."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     app()
 
 
 def told(command: Callable[P, int | None]) -> Callable[P, None]:
-    """Turns what Luthier raises into a sentence on stderr and an exit code."""
+    """Turns what Luthier raises, and what the machine lacks, into a sentence on stderr and an exit code."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        _quiet()
         try:
             code = command(*args, **kwargs)
         except LuthierError as error:
-            Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False, style="red")
-            raise typer.Exit(1 if isinstance(error, GateError) else 2) from None
+            raise _stopped(f"error: {error}", 1 if isinstance(error, GateError) else 2) from None
+        except (OSError, SafetensorError, MemoryError, RuntimeError) as error:
+            if (why := _lack(error)) is None:
+                raise
+            raise _stopped(f"error: {why}", 2) from None
         except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+            raise _stopped("stopped", 130) from None
         raise typer.Exit(code or 0)
 
     return wrapped
@@ -87,30 +105,34 @@ def train(
     from luthier.run import resume as go_on
     from luthier.run import train as carry_out
 
+    flags: dict[str, tuple[str, Json]] = {
+        "--data": ("data.train", data),
+        "--validation": ("data.validation", validation),
+        "--test": ("data.test", test),
+        "--input": ("data.input", input),
+        "--output": ("data.output", output),
+        "--group": ("data.group", group),
+        "--instruction": ("data.instruction", instruction),
+        "--model": ("model.name", model),
+        "--method": ("method", method),
+        "--epochs": ("train.epochs", epochs),
+        "--lr": ("train.lr", lr),
+        "--run": ("run", run),
+        "--skip-bad-rows": ("data.skip_bad_rows", skip_bad_rows or None),
+    }
+    given = {option: (key, value) for option, (key, value) in flags.items() if value is not None}
     show = Show(silent=as_json)
     if resume is not None:
-        return _ended(go_on(resume, show=show), as_json=as_json)
-    flags = {
-        "data.train": data,
-        "data.validation": validation,
-        "data.test": test,
-        "data.input": input,
-        "data.output": output,
-        "data.group": group,
-        "data.instruction": instruction,
-        "data.skip_bad_rows": skip_bad_rows or None,
-        "model.name": model,
-        "train.epochs": epochs,
-        "train.lr": lr,
-        "method": method,
-        "run": run,
-    }
-    made = _recipe(recipe or [], flags)
+        _refuse_beside_resume([*(recipe or []), *given, *(["--dry-run"] if dry_run else [])])
+        with _resumable(resume):
+            return _ended(go_on(resume, show=show), as_json=as_json)
+    made = _recipe(recipe or [], dict(given.values()))
     if dry_run:
         from luthier.run.dry import dry
 
         return _print(dry(made, show), as_json=as_json)
-    return _ended(carry_out(made, show=show), as_json=as_json)
+    with _resumable(Path(made.run)):
+        return _ended(carry_out(made, show=show), as_json=as_json)
 
 
 @app.command()
@@ -147,11 +169,12 @@ def report(run: Run, as_json: AsJson = False) -> int:
 def chat(
     run: Run,
     base: Annotated[bool, typer.Option(help="Show the base model's answer, too.")] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Type a message; see the base and the tuned model answer side by side."""
     from luthier.run.chat import chat as talk
 
-    talk(run, base=base)
+    talk(run, base=base, as_json=as_json)
 
 
 @app.command()
@@ -163,7 +186,6 @@ def export(
     as_json: AsJson = False,
 ) -> int:
     """Write a run's model for others to load, and prove that it is the one that was trained."""
-    from luthier.errors import RecipeError
     from luthier.export import export as write
     from luthier.export import formats
 
@@ -198,22 +220,71 @@ def demo(
 
     own = [f"data.train={TRAIN}", f"data.test={TEST}", "data.input=message", "data.output=intent", "train.epochs=6"]
     made = load_recipe(None, [*own, f"run={_free(Path(run))}", *(settings or [])])
-    return _ended(carry_out(made, show=Show(silent=as_json)), as_json=as_json)
+    with _resumable(Path(made.run)):
+        return _ended(carry_out(made, show=Show(silent=as_json)), as_json=as_json)
 
 
-def _recipe(words: list[str], flags: dict[str, str | float | bool | None]):  # type: ignore[no-untyped-def]
+def _recipe(words: list[str], flags: Mapping[str, Json]) -> Recipe:
     """The recipe file among the words, if any, then `key=value` words, then flags."""
     from luthier.recipe import load_recipe
 
     files = [word for word in words if "=" not in word]
     if len(files) > 1:
-        raise typer.BadParameter(f"one recipe file at a time, not {', '.join(files)}")
+        raise RecipeError(f"one recipe file at a time, not {', '.join(files)}")
     settings = [word for word in words if "=" in word]
-    settings += [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    return load_recipe(Path(files[0]) if files else None, settings)
+    return load_recipe(Path(files[0]) if files else None, settings, flags=flags)
 
 
-def _ended(outcome, *, as_json: bool) -> int:  # type: ignore[no-untyped-def]
+def _refuse_beside_resume(given: list[str]) -> None:
+    """Raises RecipeError if anything stands beside --resume that it would ignore."""
+    if given:
+        raise RecipeError(
+            f"--resume goes on with the run's own recipe; leave out {', '.join(given)}, or start a new run"
+        )
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Says to whoever stops a run between its steps what is kept, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"stopped; all that was saved is kept; go on: luthier train --resume {folder}"
+        raise _stopped(
+            kept if (folder / "recipe.yaml").exists() else "stopped before anything was saved", 130
+        ) from None
+
+
+def _lack(error: Exception) -> str | None:
+    """What the machine lacks, in a sentence; None where the error is a defect of ours, which keeps its traceback."""
+    if isinstance(error, BrokenPipeError):
+        return None
+    if isinstance(error, OSError):
+        why = error.strerror or str(error) or type(error).__name__
+        return f"{error.filename}: cannot be read or written ({why})" if error.filename else why
+    if isinstance(error, SafetensorError):
+        return f"weights cannot be read or written ({error})"
+    if _is_out_of_memory(error):
+        remedy = "halve train.token_budget (4096 if never set) or evaluate.token_budget, which decide memory alone"
+        return f"out of memory: {remedy}; for a run to resume, in its recipe.yaml"
+    return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    # PyTorch gives the CPU's no class of its own.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _stopped(why: str, code: int) -> typer.Exit:
+    """Says on stderr why a command ends."""
+    style = "red" if code != 130 else None
+    Console(stderr=True, soft_wrap=True, highlight=False).print(why, markup=False, style=style)
+    return typer.Exit(code)
+
+
+def _ended(outcome: Outcome, *, as_json: bool) -> int:
     """Tells how a run ended."""
     from luthier.report import summary
 
@@ -237,9 +308,3 @@ def _free(folder: Path) -> str:
     """The folder, or the next of its name that holds no run."""
     tries = (folder if n == 1 else folder.with_name(f"{folder.name}-{n}") for n in range(1, 10_000))
     return str(next(one for one in tries if not (one / "recipe.yaml").exists()))
-
-
-def _quiet() -> None:
-    """Keeps the libraries' own bars and notices off the screen; errors still show."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
