@@ -23,7 +23,7 @@ def luthier(*words: object):
 
 def python(code: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in QUIET}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
