@@ -85,7 +85,8 @@ def _while_training(model: Model, batch: Batch) -> None:
     """Raises ModelError where attention asks in training what it does not ask in evaluation: a dropout."""
     model.network.train()
     try:
-        trunk(model, batch)
+        with torch.random.fork_rng():
+            trunk(model, batch)
     finally:
         model.network.eval()
 
