@@ -64,7 +64,7 @@ def test_a_run_folder_that_is_a_file_is_said_in_a_sentence(base, rows, tmp_path)
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (PermissionError(errno.EACCES, "Permission denied", "/root/rows.csv"), 2, "/root/rows.csv: cannot be read"),
+        (PermissionError(errno.EACCES, "Permission denied", "/mnt/rows.csv"), 2, "/mnt/rows.csv: cannot be read"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "error: No space left on device"),
         (torch.OutOfMemoryError("CUDA out of memory"), 2, "train.token_budget"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 2, "train.token_budget"),
