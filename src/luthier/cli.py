@@ -196,12 +196,12 @@ def export(
         "folder": str(done.folder),
         "format": done.format,
         "bytes": done.bytes,
-        "parity": str(done.parity),
+        "parity": done.parity.sentence,
         "use": done.use,
     }
     if as_json:
         return _print(facts, as_json=True)
-    print(f"{done.folder} ({done.bytes / 2**20:,.0f} MiB): {done.parity}\n\n{done.use}")
+    print(f"{done.folder} ({done.bytes / 2**20:,.0f} MiB): {done.parity.sentence}\n\n{done.use}")
     return 0
 
 
