@@ -18,8 +18,8 @@ from luthier.methods.method import lora_lr
 
 
 @dataclass(frozen=True, slots=True)
-class Full:
-    """Every parameter learns."""
+class _OwnWeights:
+    """What holds of every method that moves the weights themselves."""
 
     @property
     def starts_as_base(self) -> bool:
@@ -34,6 +34,11 @@ class Full:
     def removable(self) -> bool:
         """False: the base's weights are the ones that change."""
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Full(_OwnWeights):
+    """Every parameter learns."""
 
     def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
         """Holds every parameter in float32, trainable; draws nothing."""
@@ -45,7 +50,7 @@ class Full:
 
 
 @dataclass(frozen=True, slots=True)
-class Freeze:
+class Freeze(_OwnWeights):
     """Every parameter learns but those of the first layers, the embeddings, and whatever matches a pattern."""
 
     layers: int = 0
@@ -54,20 +59,6 @@ class Freeze:
     """Whether the token embeddings are frozen; with tied weights the output head then is too."""
     patterns: tuple[str, ...] = ()
     """Further parameter names to freeze; `*` and `?` stand for any text (`*.mlp.*`)."""
-
-    @property
-    def starts_as_base(self) -> bool:
-        """True: nothing is added."""
-        return True
-
-    def usual_lr(self, network: PreTrainedModel) -> float:
-        """A tenth of LoRA's: the weights themselves move."""
-        return lora_lr(network) / 10
-
-    @property
-    def removable(self) -> bool:
-        """False: the base's weights are the ones that change."""
-        return False
 
     def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
         """Holds every parameter in float32 and freezes those named; draws nothing.

@@ -47,7 +47,7 @@ def assess(
     options = options or recipe.evaluate
     rows, task = _rows(run, recipe, data, reading)
     model = open_tuned(run)
-    tuned = _judged(model, rows, task, options, "tuned", show)
+    tuned = judge(model, rows, task, options, "tuned", show)
     if not against_base:
         return tuned, None, None
     base = _base(recipe, model, rows, task, options, show)
@@ -59,7 +59,7 @@ def _of_model(name: str, data: str | None, reading: ReadOptions, options: Evalua
         raise RecipeError(f"{name}: is no run folder, so it needs rows to be judged on: --data FILE")
     model = open_model(ModelOptions(name=name))
     rows = merge_references(read(data, reading).examples)
-    return _judged(model, rows, infer(rows, options, tokenizer=model.tokenizer), options, name, show)
+    return judge(model, rows, infer(rows, options, tokenizer=model.tokenizer), options, name, show)
 
 
 def _rows(run: Path, recipe: Recipe, data: str | None, reading: ReadOptions | None) -> tuple[tuple[Example, ...], Task]:
@@ -104,12 +104,13 @@ def _base(
 ) -> Evaluation:
     removable = recipe.method.removable
     with switched_off(model.network) if removable else nullcontext():
-        return _judged(model if removable else open_model(recipe.model), rows, task, options, "base", show)
+        return judge(model if removable else open_model(recipe.model), rows, task, options, "base", show)
 
 
-def _judged(
+def judge(
     model: Model, rows: Sequence[Example], task: Task, options: EvaluateOptions, title: str, show: Show
 ) -> Evaluation:
+    """One evaluation with its progress shown under a title."""
     with show.stages():
         return evaluate(
             model,

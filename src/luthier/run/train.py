@@ -14,6 +14,7 @@ from luthier.evaluate import Evaluation, evaluate, evaluation, lower_is_better, 
 from luthier.methods import restore, save, switched_off
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
+from luthier.run.assess import judge
 from luthier.run.assistant import recipe_of
 from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
@@ -115,17 +116,7 @@ def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
 
 
 def _evaluated(prepared: Prepared, rows: Sequence[Example], title: str, show: Show) -> Evaluation:
-    options = prepared.recipe.evaluate
-    with show.stages():
-        return evaluate(
-            prepared.model,
-            rows,
-            prepared.task,
-            budget=options.token_budget,
-            resamples=options.resamples,
-            seed=options.seed,
-            progress=lambda stage, done, total: show.stage(f"{title}: {stage}", done, total),
-        )
+    return judge(prepared.model, rows, prepared.task, prepared.recipe.evaluate, title, show)
 
 
 def _hooks(prepared: Prepared, progress: Progress, spent: Spent) -> Hooks:
