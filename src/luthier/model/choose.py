@@ -15,7 +15,7 @@ import torch
 from luthier.batch import cut, pack, sum_by_sequence
 from luthier.errors import ShapeError
 from luthier.model.forward import evaluating, forward
-from luthier.model.generate import Decoder, Prompts, Rows, scored_tail
+from luthier.model.generate import AT_ONCE, Decoder, Prompts, Rows, scored_tail
 from luthier.model.load import Model
 
 BEAM = 4
@@ -51,9 +51,8 @@ class _Branch:
     """Of the path down to it."""
     token: int
     node: _Node
-    rows: Rows
-    at: int
-    """Where in `rows` the path before its token stands."""
+    before: Rows
+    """Where the path before its token stands: one row, without its axis, and without scores."""
 
 
 @dataclass(slots=True)
@@ -117,15 +116,18 @@ def _search(model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]])
     for at, row in enumerate(found):
         _score(row, root, 0.0, decoder.start, at)
     while grown := [(row, branch) for row in found for branch in row.growing()]:
-        rows = decoder.step(_gathered([branch for _, branch in grown]), [branch.token for _, branch in grown])
-        for at, (row, branch) in enumerate(grown):
-            _score(row, branch.node, branch.logprob, rows, at)
+        for first in range(0, len(grown), AT_ONCE):
+            some = grown[first : first + AT_ONCE]
+            rows = decoder.step(_gathered([branch for _, branch in some]), [branch.token for _, branch in some])
+            for at, (row, branch) in enumerate(some):
+                _score(row, branch.node, branch.logprob, rows, at)
     return found
 
 
 def _score(row: _Row, node: _Node, logprob: float, rows: Rows, at: int) -> None:
-    """Scores the children of a node whose path stands at `rows[at]`."""
+    """Scores the children of a node whose path stands at `rows[at]`; what they go on from needs no scores of others."""
     tokens = list(node.children)
+    place = Rows(rows.seen[at], rows.depth[at], rows.logprobs[at, :0].clone())
     for token, more in zip(tokens, rows.logprobs[at, tokens].tolist(), strict=True):
         child, total = node.children[token], logprob + more
         for candidate in child.below:
@@ -133,17 +135,12 @@ def _score(row: _Row, node: _Node, logprob: float, rows: Rows, at: int) -> None:
         if child.ends:
             row.best = max(row.best, total)
         if child.children:
-            row.open.append(_Branch(total, token, child, rows, at))
+            row.open.append(_Branch(total, token, child, place))
 
 
 def _gathered(branches: Sequence[_Branch]) -> Rows:
     """The states the branches go on from, as rows of one step."""
-    pairs = [(branch.rows, branch.at) for branch in branches]
-    return Rows(
-        torch.stack([rows.seen[at] for rows, at in pairs]),
-        torch.stack([rows.depth[at] for rows, at in pairs]),
-        torch.stack([rows.logprobs[at, :1] for rows, at in pairs]),
-    )
+    return Rows(*(torch.stack([getattr(one.before, name) for one in branches]) for name in Rows.__dataclass_fields__))
 
 
 def _tree(candidates: Sequence[Sequence[int]]) -> tuple[_Node, int]:
