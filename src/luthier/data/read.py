@@ -119,6 +119,18 @@ def dress(prompt: Iterable[Message], options: ReadOptions, labels: Sequence[str]
     return tuple(turns)
 
 
+def undress(prompt: Sequence[Message], options: ReadOptions, labels: Sequence[str] | None) -> tuple[Message, ...]:
+    """A dressed prompt as it stood in the file: without the options' system message and instruction."""
+    turns = list(prompt)
+    if options.system is not None and turns[:1] == [Message("system", options.system)]:
+        del turns[0]
+    first = next((place for place, turn in enumerate(turns) if turn.role == "user"), None)
+    if options.instruction is not None and first is not None:
+        before = f"{_instruction(options.instruction, labels)}\n\n"
+        turns[first] = replace(turns[first], content=turns[first].content.removeprefix(before))
+    return tuple(turns)
+
+
 def ask(text: str, options: ReadOptions, *, labels: Sequence[str] | None = None) -> tuple[Message, ...]:
     """The prompt for one new input."""
     return dress((Message("user", text),), options, labels)

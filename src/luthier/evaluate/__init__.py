@@ -13,11 +13,11 @@ from luthier.evaluate.measure import Evaluation, Row, evaluation
 from luthier.evaluate.predictions import read_predictions, write_predictions
 from luthier.evaluate.question import Progress
 from luthier.evaluate.run import evaluate
-from luthier.evaluate.stats import Difference, Interval
 from luthier.evaluate.subset import merge_references, sample
 from luthier.evaluate.tables import classes_json, confusions_json, metrics_json, task_json, verdict_json
 from luthier.evaluate.task import EvaluateOptions, Task, infer, lower_is_better
 from luthier.evaluate.verdict import Verdict, compare, differences
+from luthier.stats import Difference, Interval
 
 __all__ = [
     "Difference",

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from luthier.errors import DataError
-from luthier.evaluate.stats import Floats, Interval, Sample, clusters, interval
 from luthier.evaluate.task import Task
 from luthier.metrics import named
 from luthier.metrics.metric import ratio
+from luthier.stats import Floats, Interval, Sample, clusters, interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from math import isfinite
 
 from luthier.evaluate.measure import Evaluation
-from luthier.evaluate.stats import Difference, Interval
 from luthier.evaluate.task import Task
 from luthier.evaluate.verdict import Verdict, differences
 from luthier.metrics import ClassScore, classes, confusions
+from luthier.stats import Difference, Interval
 from luthier.types import Json
 
 MOST_CONFUSIONS = 100

@@ -9,9 +9,9 @@ import numpy as np
 
 from luthier.errors import ShapeError
 from luthier.evaluate.measure import Evaluation, samples
-from luthier.evaluate.stats import Difference, Interval, clusters, paired, rows_needed, smallest_visible
 from luthier.evaluate.task import lower_is_better
 from luthier.metrics import metrics
+from luthier.stats import Difference, Interval, clusters, paired, rows_needed, smallest_visible
 
 Word: TypeAlias = Literal["better", "worse", "not enough rows to tell"]
 

@@ -1,7 +1,7 @@
 """What a metric is: a number a row, or row statistics that add up to a number for the whole.
 
 Both shapes end in sums over rows, so that one bootstrap serves every metric. A reward is the same function as a
-row metric. Not here: intervals and comparisons (`luthier.evaluate.stats`).
+row metric. Not here: intervals and comparisons (`luthier.stats`).
 """
 
 from __future__ import annotations

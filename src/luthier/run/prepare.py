@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from luthier.checks import checks
+from luthier.checks.audit import Audit
 from luthier.checks.cut import cut
 from luthier.checks.gate import prove
 from luthier.data.ledger import LedgerRow, ledger
@@ -20,6 +20,7 @@ from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.model.accept import open_model
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
+from luthier.run.audit import before_training
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
 
@@ -41,8 +42,15 @@ class Prepared:
     sequences: tuple[TokenSequence, ...]
     """What is learned from; a sequence's group is its example."""
     rows: tuple[LedgerRow, ...]
-    issues: tuple[Issue, ...]
+    audit: Audit
+    cut: tuple[Issue, ...]
+    """Rows that do not fit."""
     task: Task
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """All that is known to be wrong with the rows."""
+        return (*self.cut, *self.audit.issues)
 
     @property
     def asked(self) -> tuple[Example, ...]:
@@ -67,6 +75,8 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
     """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy."""
     readings, splits = read_splits(recipe.data)
     show.say(_told(readings, splits))
+    shown_labels = readings["train"].labels or ()
+    audit = before_training(recipe, splits, shown_labels)
     learned, pairs = _right(splits["train"])
     if pairs:
         show.say(f"{len(pairs):,} training rows are preference pairs: their chosen answers are learned, as `sft` does")
@@ -84,15 +94,12 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
         recipe=recipe,
         model=model,
         files={role: reading.file for role, reading in readings.items()},
-        shown_labels=readings["train"].labels or (),
+        shown_labels=shown_labels,
         splits={**splits, **judged},
         sequences=tuple(one.sequence for row in fit for one in row),
         rows=ledger(splits, by_id, left_out),
-        issues=(
-            *cut(rendered, max_length=model.max_length),
-            *(_too_long(left) for left in too_long),
-            *(issue for check in checks.values() for issue in check(splits)),
-        ),
+        audit=audit,
+        cut=(*cut(rendered, max_length=model.max_length), *(_too_long(left) for left in too_long)),
         task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),
     )
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from luthier.errors import ShapeError
-from luthier.evaluate.stats import (
+from luthier.metrics import metrics
+from luthier.metrics.metric import Mean, ratio
+from luthier.stats import (
     Difference,
     Sample,
     clusters,
@@ -23,8 +25,6 @@ from luthier.evaluate.stats import (
     swapped,
     wilson,
 )
-from luthier.metrics import metrics
-from luthier.metrics.metric import Mean, ratio
 
 
 def mean(totals: NDArray[np.float64]) -> NDArray[np.float64]:

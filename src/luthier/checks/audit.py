@@ -1,0 +1,89 @@
+"""Runs the checks over one corpus, keeps what each found, and says which could not be run."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from luthier.checks import checks, surveys
+from luthier.checks.check import Check, Corpus, Table
+from luthier.errors import RecipeError
+from luthier.types import Issue
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was found, worst first."""
+
+    issues: tuple[Issue, ...]
+    tables: tuple[Table, ...]
+    skipped: Mapping[str, str]
+    """Checks that were not run, and why."""
+    gates: tuple[str, ...]
+    """Checks that end a run."""
+    interrupted: bool = False
+    """Whether someone stopped it before every check was run."""
+
+    @property
+    def failed(self) -> tuple[Issue, ...]:
+        """The flagged issues of gates."""
+        return tuple(issue for issue in self.issues if issue.flagged and issue.check in self.gates)
+
+    @property
+    def meaningless(self) -> tuple[Issue, ...]:
+        """The flagged issues after which a run would show nothing."""
+        return tuple(issue for issue in self.issues if issue.flagged and issue.severity >= 1)
+
+
+def audit(corpus: Corpus, *, fast: bool = False) -> Audit:
+    """Every check that is not silent; with `fast`, those that build no model of the rows.
+
+    Stopped by Ctrl-C it returns what was found until then. Raises RecipeError for a name that is no check.
+    """
+    options = corpus.options
+    _known((*options.gates, *options.silent))
+    gates = tuple(name for name, check in checks.items() if (check.gate or name in options.gates))
+    issues: list[Issue] = []
+    tables: list[Table] = []
+    skipped: dict[str, str] = {}
+    interrupted = False
+    try:
+        for name, check in checks.items():
+            why = _not_run(name, check, corpus, fast=fast)
+            if why is not None:
+                skipped[name] = why
+                continue
+            corpus.progress(check.title, 0, len(corpus.rows))
+            issues += check.find(corpus)
+        for survey in surveys.values():
+            tables += survey(corpus)
+    except KeyboardInterrupt:
+        interrupted = True
+    return Audit(ranked(issues), tuple(tables), skipped, gates, interrupted)
+
+
+def ranked(issues: Iterable[Issue]) -> tuple[Issue, ...]:
+    """Worst first; equals by check and rows, so that the same rows give the same bytes."""
+    return tuple(sorted(issues, key=lambda one: (not one.flagged, -one.severity, one.check, one.examples, one.why)))
+
+
+def _not_run(name: str, check: Check, corpus: Corpus, *, fast: bool) -> str | None:
+    """Why a check is left out, or None."""
+    if name in corpus.options.silent:
+        return "silenced"
+    if fast and check.thorough:
+        return "takes a model of the rows; `luthier check` runs it"
+    missing = [module for module in check.needs if importlib.util.find_spec(module) is None]
+    if missing:
+        return f"needs {', '.join(missing)}: pip install 'luthier[audit]'"
+    return None
+
+
+def _known(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in checks:
+            close = get_close_matches(name, checks, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(checks)}"
+            raise RecipeError(f"checks: {name!r} is no check; {hint}")

@@ -1,0 +1,52 @@
+"""The audit of a recipe's rows: as they were written, before anything is put around them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from luthier.checks import Corpus
+from luthier.checks.audit import Audit, audit
+from luthier.data.read import read, undress
+from luthier.errors import GateError
+from luthier.recipe import Recipe
+from luthier.types import Example, Issue
+
+NAMED = 3
+"""Issues of one check that are told by name."""
+
+
+def corpus_of(recipe: Recipe, splits: Mapping[str, Sequence[Example]], labels: Sequence[str] | None) -> Corpus:
+    """The rows of all splits without the recipe's own system message and instruction, and the files they may not hold.
+
+    labels: what `{labels}` in the instruction became. Raises DataError where an evaluation file cannot be read.
+    """
+    data = recipe.data
+    bare = {
+        part: tuple(replace(row, prompt=undress(row.prompt, data, labels)) for row in rows)
+        for part, rows in splits.items()
+    }
+    plain = replace(data, system=None, instruction=None, group=None)
+    against = {name: read(name, plain).examples for name in recipe.checks.against}
+    return Corpus(bare, recipe.checks, against=against)
+
+
+def before_training(recipe: Recipe, splits: Mapping[str, Sequence[Example]], labels: Sequence[str] | None) -> Audit:
+    """The fast checks. Raises GateError for what would make a run meaningless, and for gates that the recipe names."""
+    found = audit(corpus_of(recipe, splits, labels), fast=True)
+    named = [issue for issue in found.issues if issue.flagged and issue.check in recipe.checks.gates]
+    if stops := list(dict.fromkeys((*found.meaningless, *named))):
+        raise GateError("the rows cannot be trained on as they are:\n  " + "\n  ".join(told(stops)))
+    return found
+
+
+def told(issues: Sequence[Issue]) -> list[str]:
+    """A few issues of each check, and how many more there are."""
+    counts = Counter(issue.check for issue in issues)
+    lines: list[str] = []
+    for check, count in counts.items():
+        some = [issue for issue in issues if issue.check == check][:NAMED]
+        lines += [f"{check}: {issue.why}; {issue.remedy}" for issue in some]
+        lines += [f"{check}: and {count - NAMED:,} more"] * (count > NAMED)
+    return lines
