@@ -137,6 +137,66 @@ def train(
 
 @app.command()
 @told
+def check(
+    data: Annotated[list[str], typer.Argument(help="Rows (a file or hub name) or a recipe, and section.key=value.")],
+    validation: Annotated[str | None, typer.Option(help="Validation rows (data.validation).")] = None,
+    test: Annotated[str | None, typer.Option(help="Test rows (data.test).")] = None,
+    input: Annotated[str | None, typer.Option(help="Column of the input (data.input).")] = None,
+    output: Annotated[str | None, typer.Option(help="Column of the wanted answer (data.output).")] = None,
+    group: Annotated[str | None, typer.Option(help="Column of rows that belong together (data.group).")] = None,
+    model: Annotated[str | None, typer.Option(help="Check by this model's tokenizer, too (model.name).")] = None,
+    against: Annotated[list[str] | None, typer.Option(help="Evaluation file that may not stand in training.")] = None,
+    slice: Annotated[list[str] | None, typer.Option(help="Column whose values are compared for bias.")] = None,
+    gate: Annotated[list[str] | None, typer.Option(help="Check whose findings end with exit 1.")] = None,
+    silent: Annotated[list[str] | None, typer.Option(help="Check to leave out.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Leave out what builds a model of the rows.")] = False,
+    fix: Annotated[Path | None, typer.Option(help="Folder to write mended files to.")] = None,
+    redact: Annotated[bool, typer.Option("--redact", help="With --fix: replace personal data and secrets.")] = False,
+    run: Annotated[Path | None, typer.Option(help="A finished run, whose losses help to find wrong labels.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the audit; by default audits/NAME.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say what is wrong with rows before anything is trained on them."""
+    from luthier.run import Show
+    from luthier.run.check import check as carry_out
+    from luthier.run.check import losses_of, told
+
+    if redact and fix is None:
+        raise RecipeError("--redact: name the folder of the redacted files with --fix")
+    rows, words = _rows_or_recipe(data)
+    flags: dict[str, Json] = {
+        "data.train": rows,
+        "data.validation": validation,
+        "data.test": test,
+        "data.input": input,
+        "data.output": output,
+        "data.group": group,
+        "model.name": model,
+        "checks.against": list(against) if against else None,
+        "checks.slices": list(slice) if slice else None,
+        "checks.gates": list(gate) if gate else None,
+        "checks.silent": list(silent) if silent else None,
+    }
+    made = _recipe(words, {key: value for key, value in flags.items() if value is not None})
+    done = carry_out(
+        made,
+        Show(silent=as_json),
+        out=out or Path("audits") / _stem(made.data.train),
+        model=model is not None or rows is None,
+        fast=fast,
+        mended=fix,
+        redact=redact,
+        losses=losses_of(run) if run is not None else None,
+    )
+    if as_json:
+        _print({**done.facts, "page": str(done.page)}, as_json=True)
+    else:
+        Console(highlight=False).print(told(done))
+    return 130 if done.found.interrupted else 1 if done.found.failed else 0
+
+
+@app.command()
+@told
 def evaluate(
     targets: Annotated[list[str], typer.Argument(help="Run folders or models.")],
     data: Annotated[str | None, typer.Option(help="Rows to judge on; a run's own test rows if left out.")] = None,
@@ -233,6 +293,19 @@ def _recipe(words: list[str], flags: Mapping[str, Json]) -> Recipe:
         raise RecipeError(f"one recipe file at a time, not {', '.join(files)}")
     settings = [word for word in words if "=" in word]
     return load_recipe(Path(files[0]) if files else None, settings, flags=flags)
+
+
+def _rows_or_recipe(words: list[str]) -> tuple[str | None, list[str]]:
+    """The file of rows, if one is named, and the words that make a recipe."""
+    rows = [word for word in words if "=" not in word and Path(word).suffix not in (".yaml", ".yml")]
+    if len(rows) > 1:
+        raise RecipeError(f"one file of training rows at a time, not {', '.join(rows)}; others: --validation, --test")
+    return (rows[0] if rows else None), [word for word in words if word not in rows]
+
+
+def _stem(path: str) -> str:
+    """A name for what belongs to a file."""
+    return Path(path).name.split(".")[0] or "rows"
 
 
 def _refuse_beside_resume(given: list[str]) -> None:

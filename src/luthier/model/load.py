@@ -17,7 +17,14 @@ import torch
 from jinja2 import TemplateError
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from luthier.data.template import ensure_template
@@ -101,8 +108,25 @@ def load(options: ModelOptions, *, masters: bool = False) -> Model:
     network.to(device)  # type: ignore[arg-type]  # transformers wraps Module.to and loses its overloads
     network.eval()
     stop = stop_tokens(network, tokenizer)
-    length = options.max_length or _context(network)
+    length = options.max_length or _context(network.config)
     return Model(network, tokenizer, options.name, device, dtype, stop, max_length=length)
+
+
+def load_tokenizer(options: ModelOptions) -> tuple[PreTrainedTokenizerBase, int]:
+    """The model's tokenizer with its template, and how many tokens a row may have, without its weights.
+
+    Raises ModelError as `load` does.
+    """
+    place = find(options.name)
+    folder = converted(place.path) if place.path is not None and place.is_gguf else place.path
+    _refuse_unsafe(folder)
+    tokenizer = _open_tokenizer(Place(folder, place.hub), options)
+    ensure_template(tokenizer)
+    try:
+        config = AutoConfig.from_pretrained(_where(Place(folder, place.hub)), revision=options.revision or "main")
+    except (ImportError, OSError, ValueError) as error:
+        raise ModelError(f"{options.name}: its config.json does not open: {error}") from error
+    return tokenizer, options.max_length or _context(config)
 
 
 def set_dropout(network: PreTrainedModel, share: float) -> None:
@@ -176,8 +200,8 @@ def _ids(value: int | Iterable[int] | None) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value)
 
 
-def _context(network: PreTrainedModel) -> int:
-    return int(getattr(network.config.get_text_config(), "max_position_embeddings", None) or UNBOUNDED)
+def _context(config: PreTrainedConfig) -> int:
+    return int(getattr(config.get_text_config(), "max_position_embeddings", None) or UNBOUNDED)
 
 
 def _refuse_unsafe(folder: Path | None) -> None:

@@ -39,9 +39,9 @@ def write(run: Path) -> Path:
 
 def render(seen: View) -> str:
     """The HTML of a prepared run."""
-    style, script = _static("report.css"), _static("report.js")
+    style, script = static("report.css"), static("report.js")
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             view=seen,
@@ -50,7 +50,7 @@ def render(seen: View) -> str:
             version=version("luthier"),
             style=style,
             script=script,
-            policy=_policy(style, script),
+            policy=policy(style, script),
             shown_rows=changed.SHOWN,
             named=ledger.EXAMPLES,
             chart_data=[_readable(chart) for chart in seen.charts],
@@ -58,8 +58,9 @@ def render(seen: View) -> str:
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates, every text escaped; a name a template misspells is an error."""
+    made = Environment(
         loader=PackageLoader("luthier.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -67,8 +68,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=False,
     )
-    environment.filters.update(_FILTERS)
-    return environment
+    made.filters.update(_FILTERS)
+    return made
 
 
 _FILTERS: dict[str, Callable[..., object]] = {
@@ -87,11 +88,13 @@ _FILTERS: dict[str, Callable[..., object]] = {
 }
 
 
-def _static(name: str) -> Markup:
+def static(name: str) -> Markup:
+    """A file that stands in the page as it is."""
     return Markup(resources.files("luthier.report").joinpath("static", name).read_text(encoding="utf-8"))
 
 
-def _policy(style: str, script: str) -> str:
+def policy(style: str, script: str) -> str:
+    """What the page may do: its one style, its one script, and nothing else."""
     return (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     )

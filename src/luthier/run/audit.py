@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from luthier.checks import Corpus
 from luthier.checks.audit import Audit, audit
+from luthier.checks.check import Progress
 from luthier.data.read import read, undress
 from luthier.errors import GateError
 from luthier.recipe import Recipe
@@ -32,13 +33,26 @@ def corpus_of(recipe: Recipe, splits: Mapping[str, Sequence[Example]], labels: S
     return Corpus(bare, recipe.checks, against=against)
 
 
-def before_training(recipe: Recipe, splits: Mapping[str, Sequence[Example]], labels: Sequence[str] | None) -> Audit:
-    """The fast checks. Raises GateError for what would make a run meaningless, and for gates that the recipe names."""
-    found = audit(corpus_of(recipe, splits, labels), fast=True)
+def before_training(
+    recipe: Recipe, splits: Mapping[str, Sequence[Example]], labels: Sequence[str] | None, progress: Progress
+) -> tuple[Corpus, Audit]:
+    """What the fast checks looked at, and what they found.
+
+    Raises GateError for what would make a run meaningless, and for gates that the recipe names.
+    """
+    corpus = replace(corpus_of(recipe, splits, labels), progress=progress)
+    found = audit(corpus, fast=True)
     named = [issue for issue in found.issues if issue.flagged and issue.check in recipe.checks.gates]
     if stops := list(dict.fromkeys((*found.meaningless, *named))):
         raise GateError("the rows cannot be trained on as they are:\n  " + "\n  ".join(told(stops)))
-    return found
+    return corpus, found
+
+
+def summed(found: Audit) -> str:
+    """What was flagged, by check, in a line."""
+    counts = Counter(issue.check for issue in found.issues if issue.flagged)
+    named = ", ".join(f"{check.replace('_', ' ')} {count:,}" for check, count in counts.most_common())
+    return f"audit: {named} (audit.html shows the rows)" if named else "audit: the fast checks found nothing"
 
 
 def told(issues: Sequence[Issue]) -> list[str]:

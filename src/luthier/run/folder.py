@@ -11,6 +11,8 @@ from luthier.data.ledger import write_ledger
 from luthier.data.read import FileFacts
 from luthier.errors import RunError
 from luthier.recipe import to_yaml
+from luthier.report.audit import as_json
+from luthier.report.audit import write as write_audit
 from luthier.run.environment import environment
 from luthier.run.files import read_json, write_json, write_text
 from luthier.run.prepare import PARTS, Prepared
@@ -25,6 +27,9 @@ def write_beginning(prepared: Prepared, folder: Path) -> None:
     write_ledger(folder / "rows.jsonl", prepared.rows)
     issues = "".join(json.dumps(asdict(issue), ensure_ascii=False) + "\n" for issue in prepared.issues)
     write_text(folder / "issues.jsonl", issues)
+    paths = [facts.path for facts in prepared.files.values()]
+    write_json(folder / "audit.json", as_json(prepared.audit, prepared.corpus, paths))
+    write_audit(folder, prepared.audit, prepared.corpus, paths)
     files: list[Json] = [{"role": role, **asdict(facts)} for role, facts in prepared.files.items()]
     splits: dict[str, Json] = {part: {"rows": len(prepared.splits[part])} for part in PARTS}
     labels: dict[str, Json] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from luthier.checks import Corpus
 from luthier.checks.audit import Audit
 from luthier.checks.cut import cut
 from luthier.checks.gate import prove
@@ -20,7 +21,7 @@ from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.model.accept import open_model
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
-from luthier.run.audit import before_training
+from luthier.run.audit import before_training, summed
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
 
@@ -42,6 +43,8 @@ class Prepared:
     sequences: tuple[TokenSequence, ...]
     """What is learned from; a sequence's group is its example."""
     rows: tuple[LedgerRow, ...]
+    corpus: Corpus
+    """What was audited."""
     audit: Audit
     cut: tuple[Issue, ...]
     """Rows that do not fit."""
@@ -76,7 +79,9 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
     readings, splits = read_splits(recipe.data)
     show.say(_told(readings, splits))
     shown_labels = readings["train"].labels or ()
-    audit = before_training(recipe, splits, shown_labels)
+    with show.stages():
+        corpus, audit = before_training(recipe, splits, shown_labels, show.stage)
+    show.say(summed(audit))
     learned, pairs = _right(splits["train"])
     if pairs:
         show.say(f"{len(pairs):,} training rows are preference pairs: their chosen answers are learned, as `sft` does")
@@ -98,6 +103,7 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
         splits={**splits, **judged},
         sequences=tuple(one.sequence for row in fit for one in row),
         rows=ledger(splits, by_id, left_out),
+        corpus=corpus,
         audit=audit,
         cut=(*cut(rendered, max_length=model.max_length), *(_too_long(left) for left in too_long)),
         task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from rich.console import Console, RenderableType
 from rich.progress import Progress as Bars
@@ -14,6 +15,8 @@ from luthier.train.log import Progress
 
 PLAIN_EVERY = 10
 """Off a terminal, a stage of work is told in this many lines."""
+PLAIN_S = 2.0
+"""Seconds between two of them, at least: what is soon done needs no lines."""
 
 
 class Show:
@@ -25,6 +28,7 @@ class Show:
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, int] = {}
+        self._last = monotonic()
 
     def say(self, what: RenderableType) -> None:
         """Prints a sentence, a table, a row."""
@@ -65,8 +69,9 @@ class Show:
 
     def _line(self, title: str, done: int, total: int) -> None:
         tenth = done * PLAIN_EVERY // total
-        if tenth > self._told.get(title, 0):
+        if tenth > self._told.get(title, 0) and monotonic() - self._last >= PLAIN_S:
             self.say(f"{title}: {done:,} of {total:,}")
+            self._last = monotonic()
         self._told[title] = tenth if done < total else 0
 
 

@@ -1,0 +1,169 @@
+"""`luthier check`: the rows of a recipe audited before a minute is spent on them, told, shown and, if asked, mended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from luthier.checks import Corpus
+from luthier.checks.audit import Audit, audit, ranked
+from luthier.data.read import Reading, dress
+from luthier.evaluate.loss import losses as row_losses
+from luthier.evaluate.question import ask
+from luthier.methods.tuned import open_tuned
+from luthier.model.forward import evaluating
+from luthier.model.load import load_tokenizer
+from luthier.recipe import Recipe
+from luthier.report.audit import as_json, sentence
+from luthier.report.audit import write as write_page
+from luthier.run.assistant import recipe_of
+from luthier.run.audit import corpus_of
+from luthier.run.files import read_json, write_json, write_text
+from luthier.run.fix import Fixed, fix, planned
+from luthier.run.prepare import read_splits
+from luthier.run.show import Show
+from luthier.types import Issue, Json
+
+SHOWN = 2
+"""Findings of one check told on the terminal."""
+CLIP = 220
+"""Characters of one of them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checked:
+    """What an audit left behind."""
+
+    found: Audit
+    corpus: Corpus
+    page: Path
+    facts: Mapping[str, Json]
+    fixed: Fixed | None
+
+
+def check(
+    recipe: Recipe,
+    show: Show,
+    *,
+    out: Path,
+    model: bool = False,
+    fast: bool = False,
+    mended: Path | None = None,
+    redact: bool = False,
+    losses: Callable[[Corpus], Mapping[str, float]] | None = None,
+) -> Checked:
+    """Audits all rows that the recipe's files hold, and writes `issues.jsonl`, `audit.json` and `audit.html` to `out`.
+
+    model: also by the model's tokenizer. fast: leave out checks that build a model of the rows. mended: folder for
+    the mended files. redact: with personal data replaced. losses: a tuned model's own, by row.
+    A row that cannot be read is a finding here, not an error. Raises DataError where a file as a whole cannot be read.
+    """
+    data = replace(
+        recipe.data,
+        skip_bad_rows=True,
+        validation=recipe.data.validation if isinstance(recipe.data.validation, str) else 0.0,
+        test=recipe.data.test if isinstance(recipe.data.test, str) else 0.0,
+    )
+    plain = replace(recipe, data=data)
+    with show.stages():
+        show.stage("reading", 0, 1)
+        readings, splits = read_splits(data)
+        show.stage("reading", 1, 1)
+        corpus = replace(corpus_of(plain, splits, readings["train"].labels), progress=show.stage)
+        if model:
+            tokenizer, longest = load_tokenizer(recipe.model)
+            corpus = replace(corpus, tokenizer=tokenizer, max_length=longest)
+        if losses is not None:
+            corpus = replace(corpus, losses=losses(corpus))
+        found = audit(corpus, fast=fast)
+    bad = [issue for reading in readings.values() for issue in unreadable(reading)]
+    found = replace(found, issues=ranked((*found.issues, *bad)), gates=("unreadable", *found.gates))
+    files = [reading.file.path for reading in readings.values()]
+    out.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(asdict(issue), ensure_ascii=False) + "\n" for issue in found.issues)
+    write_text(out / "issues.jsonl", lines)
+    facts = as_json(found, corpus, files)
+    fixed = _fix(found, readings, recipe, mended, redact) if mended is not None else None
+    write_json(out / "audit.json", facts)
+    return Checked(found, corpus, write_page(out, found, corpus, files), facts, fixed)
+
+
+def unreadable(reading: Reading) -> list[Issue]:
+    """The rows of a file that became no example."""
+    remedy = "mend the row, or train with --skip-bad-rows, which leaves it out"
+    return [Issue("unreadable", (row.id,), 0.9, True, f"{row.id}: {row.reason}", remedy) for row in reading.left_out]
+
+
+def _fix(found: Audit, readings: Mapping[str, Reading], recipe: Recipe, folder: Path, redact: bool) -> Fixed:
+    from luthier.checks.redact import redactor
+
+    paths = {role: (reading.file.path, reading.examples[0].id.rpartition(":")[0]) for role, reading in readings.items()}
+    change = redactor() if redact else None
+    return fix(paths, folder, planned(found.issues), redact=change, encoding=recipe.data.encoding)
+
+
+def losses_of(run: Path) -> Callable[[Corpus], Mapping[str, float]]:
+    """How badly a run's tuned model foresees each row's answer, a token on average."""
+
+    def losses(corpus: Corpus) -> Mapping[str, float]:
+        recipe, model = recipe_of(run), open_tuned(run)
+        labels = read_json(run / "data.json").get("shown_labels")
+        rows = [replace(row, prompt=dress(row.prompt, recipe.data, labels)) for row in corpus.rows]
+        questions = ask(rows, model.tokenizer, longest=model.max_length)
+        with evaluating(model):
+            found = row_losses(model, questions, budget=recipe.evaluate.token_budget, progress=corpus.progress)
+        return {row.id: one.mean for row, one in zip(rows, found, strict=True)}
+
+    return losses
+
+
+def told(done: Checked) -> RenderableType:
+    """The outcome for a terminal: by check, worst first, a few findings each."""
+    found = done.found
+    colour = "bold red" if found.failed else "bold green"
+    parts: list[RenderableType] = [Text(sentence(found), style=colour), Text()]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("check", "flagged", "worst"):
+        table.add_column(name, justify="left" if name == "check" else "right", no_wrap=True)
+    table.add_column("for instance", overflow="fold")
+    for name in dict.fromkeys(issue.check for issue in _by_weight(found)):
+        some = [issue for issue in found.issues if issue.check == name]
+        flagged = sum(issue.flagged for issue in some)
+        gate = bool(flagged) and name in found.gates
+        named = Text.assemble(name.replace("_", " "), (" gate" if gate else "", "red"))
+        examples = Text("\n".join(_clip(issue.why) for issue in some[:SHOWN]))
+        table.add_row(named, f"{flagged:,}", f"{max(issue.severity for issue in some):.2f}", examples)
+    parts += [table, Text()] if found.issues else []
+    missing = [f"{name} ({why})" for name, why in found.skipped.items() if why != "silenced"]
+    parts += [Text("not run: " + "; ".join(missing), style="dim")] if missing else []
+    parts += _told_fixed(done.fixed)
+    return Group(*parts, Text.assemble(("audit   ", "dim"), str(done.page)))
+
+
+def _by_weight(found: Audit) -> list[Issue]:
+    return sorted(
+        found.issues, key=lambda one: (not (one.flagged and one.check in found.gates), not one.flagged, -one.severity)
+    )
+
+
+def _told_fixed(fixed: Fixed | None) -> list[RenderableType]:
+    if fixed is None:
+        return []
+    files = ", ".join(str(path) for path in fixed.files.values())
+    return [
+        Text(
+            f"mended: {fixed.rows:,} rows in {files}; {fixed.dropped:,} left out, {fixed.rewritten:,} rewritten, each "
+            "in fixes.jsonl beside them"
+        )
+    ]
+
+
+def _clip(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= CLIP else f"{line[:CLIP].rstrip()} …"
