@@ -7,8 +7,10 @@ goes in `proofs`, and must hold of every row before the first step (see `gate`).
 from collections.abc import Callable
 from typing import TypeAlias
 
+from luthier.checks.balance import counts, imbalance, missing_label, one_label, rare_label
 from luthier.checks.check import Check, CheckOptions, Corpus, Survey, Table
 from luthier.checks.proof import Case, answer, beginning, end, serving, supervised
+from luthier.checks.shares import dominant, loss_shares
 from luthier.checks.splits import labels_alike, leak, unseen
 
 Proof: TypeAlias = "Callable[[Case], str | None]"
@@ -18,10 +20,18 @@ checks: dict[str, Check] = {
     "leak": Check(leak, "held-out rows that also stand in an earlier split", gate=True),
     "unseen": Check(unseen, "held-out labels that training never shows"),
     "labels_alike": Check(labels_alike, "labels that differ in case or spacing alone"),
+    "one_label": Check(one_label, "splits whose rows all have one label or answer"),
+    "rare_label": Check(rare_label, "labels with too few rows to learn them from"),
+    "imbalance": Check(imbalance, "labels with far more rows than others"),
+    "missing_label": Check(missing_label, "labels of training that a held-out split never asks for"),
+    "dominant": Check(dominant, "few rows that carry most of the loss"),
 }
 """Checks of the rows by name, in the order in which they are run."""
 
-surveys: dict[str, Survey] = {}
+surveys: dict[str, Survey] = {
+    "counts": counts,
+    "loss_shares": loss_shares,
+}
 """What is counted, by name."""
 
 proofs: dict[str, Proof] = {
