@@ -11,6 +11,7 @@ from luthier.checks.balance import counts, imbalance, missing_label, one_label, 
 from luthier.checks.check import Check, CheckOptions, Corpus, Survey, Table
 from luthier.checks.proof import Case, answer, beginning, end, serving, supervised
 from luthier.checks.shares import dominant, loss_shares
+from luthier.checks.slices import slice_bias, slice_rates
 from luthier.checks.splits import labels_alike, leak, unseen
 
 Proof: TypeAlias = "Callable[[Case], str | None]"
@@ -25,12 +26,14 @@ checks: dict[str, Check] = {
     "imbalance": Check(imbalance, "labels with far more rows than others"),
     "missing_label": Check(missing_label, "labels of training that a held-out split never asks for"),
     "dominant": Check(dominant, "few rows that carry most of the loss"),
+    "slice_bias": Check(slice_bias, "labels whose rate hangs on a named column"),
 }
 """Checks of the rows by name, in the order in which they are run."""
 
 surveys: dict[str, Survey] = {
     "counts": counts,
     "loss_shares": loss_shares,
+    "slice_rates": slice_rates,
 }
 """What is counted, by name."""
 
