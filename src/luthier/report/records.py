@@ -172,6 +172,20 @@ class OnAll:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """What a simple method without a language model reaches: the bar a tuned model must beat."""
+
+    name: str
+    metric: str
+    value: Known
+    low: Known = None
+    high: Known = None
+    n: int | None = None
+    rows: str = ""
+    """Which rows it was measured on: `test`, `validation`, or folds of `train`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """report.json."""
 
@@ -193,6 +207,7 @@ class Report:
     shown: tuple[ShownRow, ...] = ()
     use: str = ""
     issues: IssueCount | None = None
+    baselines: tuple[Bar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

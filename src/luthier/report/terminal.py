@@ -28,7 +28,7 @@ def summary(run: Path) -> RenderableType:
     """
     seen = view(read_run(run))
     parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), Text()]
-    parts += [_metrics(seen), *_mended(seen)] if seen.metrics else []
+    parts += [_metrics(seen), *_bar(seen), *_mended(seen)] if seen.metrics else []
     return Group(*parts, *_cost(seen), Text.assemble(("report  ", "dim"), str(run / NAME)))
 
 
@@ -54,6 +54,18 @@ def _on_all(seen: View) -> list[Text]:
         return []
     title = f"On all {seen.whole:,} test rows the tuned model has {figures.words(judged.name)} "
     return [Text.assemble(title, _interval(judged.whole, judged.decimals), ".")]
+
+
+def _bar(seen: View) -> list[Text]:
+    """The best simple method on the deciding metric, as what a tuned model must beat."""
+    bars = [bar for bar in seen.report.baselines if bar.metric == seen.report.verdict.metric and bar.value is not None]
+    if not bars:
+        return []
+    best = max(bars, key=lambda bar: bar.value or 0.0)
+    of = f" on {best.n:,} {best.rows} rows".replace("  ", " ") if best.n else ""
+    span = figures.span(best.low, best.high, 3)
+    value = f"{figures.words(best.metric)} {figures.number(best.value, 3)} {span}"
+    return [Text.assemble(("\nThe bar without a language model: ", "dim"), f"{best.name}, {value}{of}")]
 
 
 def _metrics(seen: View) -> Table:
