@@ -9,6 +9,16 @@ from typing import TypeAlias
 
 from luthier.checks.balance import counts, imbalance, missing_label, one_label, rare_label
 from luthier.checks.check import Check, CheckOptions, Corpus, Survey, Table
+from luthier.checks.contamination import all_rows, contamination, meaning_contamination
+from luthier.checks.contradictions import contradiction
+from luthier.checks.duplicates import (
+    all_but_first,
+    duplicate,
+    meaning_duplicate,
+    meaning_leak,
+    near_duplicate,
+    near_leak,
+)
 from luthier.checks.proof import Case, answer, beginning, end, serving, supervised
 from luthier.checks.shares import dominant, loss_shares
 from luthier.checks.slices import slice_bias, slice_rates
@@ -18,7 +28,21 @@ Proof: TypeAlias = "Callable[[Case], str | None]"
 """Says why a rendered row cannot be trained on, or None."""
 
 checks: dict[str, Check] = {
-    "leak": Check(leak, "held-out rows that also stand in an earlier split", gate=True),
+    "leak": Check(leak, "held-out rows that also stand in an earlier split", gate=True, drop=all_but_first),
+    "near_leak": Check(near_leak, "held-out rows nearly the same as an earlier split's", drop=all_but_first),
+    "contamination": Check(contamination, "training rows that stand in evaluation files", gate=True, drop=all_rows),
+    "duplicate": Check(duplicate, "rows that repeat another's prompt and answer", drop=all_but_first),
+    "near_duplicate": Check(near_duplicate, "rows nearly the same as another", drop=all_but_first),
+    "contradiction": Check(contradiction, "like prompts with answers that disagree"),
+    "meaning_leak": Check(
+        meaning_leak, "held-out rows said in other words in an earlier split", thorough=True, needs=("wordllama",)
+    ),
+    "meaning_duplicate": Check(
+        meaning_duplicate, "rows that say another's in other words", thorough=True, needs=("wordllama",)
+    ),
+    "meaning_contamination": Check(
+        meaning_contamination, "evaluation rows said in other words in training", thorough=True, needs=("wordllama",)
+    ),
     "unseen": Check(unseen, "held-out labels that training never shows"),
     "labels_alike": Check(labels_alike, "labels that differ in case or spacing alone"),
     "one_label": Check(one_label, "splits whose rows all have one label or answer"),

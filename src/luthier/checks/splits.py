@@ -12,7 +12,8 @@ from luthier.types import Issue
 def leak(corpus: Corpus) -> Iterator[Issue]:
     """Rows whose prompt, but for case, punctuation and white space, also stands in an earlier split.
 
-    One Issue for each such row of validation or test. Drawn splits have none; files given for them may.
+    One Issue for each such row of validation or test, which comes first, and all its twins. Drawn splits have none;
+    files given for them may.
     """
     seen: dict[int, list[int]] = {}
     held = {int(corpus.keys[at]) for part in ("validation", "test") for at in corpus.of(part)}

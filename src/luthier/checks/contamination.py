@@ -1,0 +1,191 @@
+"""Training rows that stand in the evaluation files named with `against`.
+
+As others measure it (Brown et al. 2020, arXiv:2005.14165, appendix C): a run of 13 words in common, but for case and
+punctuation; beside it the same prompt, which may be shorter, and prompts nearly the same. A run in many rows of an
+evaluation file, or one mostly of what stands in many, such as its instruction, is no evidence.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luthier.checks.check import PARTS, Corpus
+from luthier.checks.meaning import alike_in_meaning
+from luthier.checks.prompts import excerpt, prompts
+from luthier.checks.runs import RUN, Numbers, Places, Runs, runs, worded
+from luthier.checks.twins import COMMON, common_runs, pairs
+from luthier.types import Example, Issue, Message
+
+WORDS = 13
+"""Of a run that two texts do not share by chance."""
+_COMMON_ROWS, _CHUNK, _TABLE_BITS = 10, 2_048, 24
+
+
+@dataclass(slots=True)
+class _Found:
+    """What training has of one evaluation row."""
+
+    same: list[int] = field(default_factory=list)
+    near: list[tuple[float, int]] = field(default_factory=list)
+    run: list[int] = field(default_factory=list)
+    words: str = ""
+    """The first run of words in common."""
+
+
+def contamination(corpus: Corpus) -> Iterator[Issue]:
+    """Evaluation rows of which training has the prompt, nearly the prompt, or WORDS words in a row; one Issue each."""
+    if not corpus.against:
+        return
+    found: defaultdict[int, _Found] = defaultdict(_Found)
+    _prompts(corpus, found)
+    _shared_runs(corpus, found)
+    names = _names(corpus)
+    for place in sorted(found):
+        yield _issue(corpus, names[place - len(corpus.rows)], place, found[place])
+
+
+def meaning_contamination(corpus: Corpus) -> Iterator[Issue]:
+    """Evaluation rows whose prompt a training row says in other words, with the same numbers; one Issue each."""
+    train = tuple(corpus.rows[at] for at in corpus.of("train"))
+    for name in sorted(corpus.against):
+        rows = tuple(replace(row, id=f"{at}:{row.id}") for at, row in enumerate(corpus.against[name]))
+        both = Corpus({"train": train, "test": rows}, corpus.options, progress=corpus.progress)
+        twins: defaultdict[int, list[tuple[float, str]]] = defaultdict(list)
+        for pair in alike_in_meaning(both):
+            if both.parts[pair.first] != both.parts[pair.second]:
+                twins[pair.second].append((pair.cosine, both.rows[pair.first].id))
+        for place, others in sorted(twins.items()):
+            best = sorted(others, key=lambda other: (-other[0], other[1]))
+            row = both.rows[place].id.partition(":")[2]
+            yield Issue(
+                check="meaning_contamination",
+                examples=tuple(other for _, other in best),
+                severity=0.4,
+                flagged=True,
+                why=f"{best[0][1]} says in other words (cosine {best[0][0]:.2f}) what {row} of {name} asks, "
+                f"{excerpt(both.rows[place].question)}{_sampled(corpus)}",
+                remedy=f"look at both; if they ask the same, remove {best[0][1]} from training",
+            )
+
+
+def all_rows(issue: Issue) -> tuple[str, ...]:
+    """The training rows an evaluation row stands in."""
+    return issue.examples
+
+
+def _prompts(corpus: Corpus, found: defaultdict[int, _Found]) -> None:
+    """Evaluation rows whose prompt, or nearly, a training row has; keyed by place in `Prompts.rows`."""
+    every, train = prompts(corpus), corpus.of("train")
+    for place in range(len(corpus.rows), len(every.rows)):
+        same = [at for at in every.same(place) if at in train]
+        if same and worded(every.rows[place].prompt):
+            found[place].same = same
+    for first, second, alike in pairs(corpus):
+        for place in every.same(second):
+            if place >= len(corpus.rows):
+                found_near = [(alike, at) for at in every.same(first) if at in train]
+                if found_near:
+                    found[place].near += found_near
+
+
+def _shared_runs(corpus: Corpus, found: defaultdict[int, _Found]) -> None:
+    """Training rows that have a telling run of an evaluation row, and the first such run."""
+    every = prompts(corpus)
+    numbers, places = _telling(every.rows[len(corpus.rows) :])
+    table = np.zeros(2**_TABLE_BITS, np.bool_)
+    table[numbers & np.uint64(2**_TABLE_BITS - 1)] = True
+    train = corpus.of("train")
+    for start in range(train.start, train.stop, _CHUNK):
+        corpus.progress("runs of evaluation rows", start, len(train))
+        texts = [_text(corpus.rows[at]) for at in range(start, min(start + _CHUNK, train.stop))]
+        some = runs(texts, WORDS, short=False)
+        maybe = np.flatnonzero(table[some.numbers & np.uint64(2**_TABLE_BITS - 1)])
+        hits = maybe[np.isin(some.numbers[maybe], numbers)]
+        rows = some.rows()[hits]
+        for run, row in zip(hits.tolist(), rows.tolist(), strict=True):
+            word = run - int(some.offsets[row])
+            for at in _having(numbers, places, some.numbers[run]):
+                _note(found[len(corpus.rows) + at], start + row, texts[row], word)
+
+
+def _note(one: _Found, place: int, text: str, word: int) -> None:
+    one.words = one.words or " ".join(text.split(" ")[word : word + WORDS])
+    if not one.run or one.run[-1] != place:
+        one.run.append(place)
+
+
+def _telling(rows: Sequence[Example]) -> tuple[Numbers, Places]:
+    """Runs of the evaluation rows, sorted, and the row of each; without those that stand in many."""
+    texts = [_text(row) for row in rows]
+    every = runs(texts, WORDS, short=False)
+    every = every.kept(~_usual(texts, every))
+    order = np.lexsort((every.rows(), every.numbers))
+    numbers, places = every.numbers[order], every.rows()[order]
+    new = _changes(numbers) | _changes(places)
+    numbers, places = numbers[new], places[new]
+    counts = np.searchsorted(numbers, numbers, "right") - np.searchsorted(numbers, numbers, "left")
+    few = counts <= max(COMMON * len(rows), _COMMON_ROWS)
+    return numbers[few], places[few]
+
+
+def _usual(texts: Sequence[str], every: Runs) -> NDArray[np.bool_]:
+    """(r,) whether more than half of a long run's RUN-word runs stand in many of these texts."""
+    short = runs(texts, RUN, short=False)
+    common = np.concatenate(([0], np.cumsum(np.isin(short.numbers, common_runs(texts)))))
+    rows = every.rows()
+    first = np.arange(len(rows)) - every.offsets[rows] + short.offsets[rows]
+    inside = WORDS - RUN + 1
+    usual: NDArray[np.bool_] = 2 * (common[first + inside] - common[first]) > inside
+    return usual
+
+
+def _changes(some: NDArray[np.uint64] | NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,) whether each is another than the one before."""
+    return np.concatenate(([True], some[1:] != some[:-1]))[: len(some)]
+
+
+def _having(numbers: Numbers, places: Places, run: np.uint64) -> list[int]:
+    low, high = np.searchsorted(numbers, run, "left"), np.searchsorted(numbers, run, "right")
+    return [int(at) for at in places[low:high]]
+
+
+def _text(row: Example) -> str:
+    """Prompt and answer as one run of words."""
+    return worded((*row.prompt, *(Message("assistant", one.text) for one in row.completions)))
+
+
+def _names(corpus: Corpus) -> list[str]:
+    return [f"{row.id} of {name}" for name in sorted(corpus.against) for row in corpus.against[name]]
+
+
+def _issue(corpus: Corpus, name: str, place: int, one: _Found) -> Issue:
+    near = sorted(one.near, key=lambda other: (-other[0], other[1]))
+    places = list(dict.fromkeys((*one.same, *(at for _, at in near), *one.run)))
+    first = corpus.rows[places[0]].id
+    asked = excerpt(prompts(corpus).rows[place].question)
+    if one.same:
+        shared, severity = f"has the prompt of {name}, {asked}", 0.9
+    elif near:
+        shared, severity = f"shares {near[0][0]:.0%} of its three-word runs with the prompt of {name}, {asked}", 0.7
+    else:
+        shared, severity = f"has {WORDS} words in a row of {name}", 0.5
+    words = f", with the words {one.words!r}" if one.words else ""
+    others = f"; so have {len(places) - 1} more training rows" if len(places) > 1 else ""
+    return Issue(
+        check="contamination",
+        examples=tuple(corpus.rows[at].id for at in places),
+        severity=severity,
+        flagged=True,
+        why=f"{first} {shared}{words}{others}",
+        remedy=f"remove {first if len(places) == 1 else 'these rows'} from training, or do not report that evaluation",
+    )
+
+
+def _sampled(corpus: Corpus) -> str:
+    most = {part: len(corpus.of(part)) for part in PARTS}["train"]
+    return f"; of {corpus.options.sample} sampled rows of {most}" if most > corpus.options.sample else ""
