@@ -11,6 +11,7 @@ from luthier.checks.balance import counts, imbalance, missing_label, one_label, 
 from luthier.checks.check import Check, CheckOptions, Corpus, Survey, Table
 from luthier.checks.contamination import all_rows, contamination, meaning_contamination
 from luthier.checks.contradictions import contradiction
+from luthier.checks.coverage import clusters, far_from_training
 from luthier.checks.duplicates import (
     all_but_first,
     duplicate,
@@ -51,6 +52,9 @@ checks: dict[str, Check] = {
     "missing_label": Check(missing_label, "labels of training that a held-out split never asks for"),
     "dominant": Check(dominant, "few rows that carry most of the loss"),
     "slice_bias": Check(slice_bias, "labels whose rate hangs on a named column"),
+    "far_from_training": Check(
+        far_from_training, "held-out rows far from anything in training", thorough=True, needs=("wordllama",)
+    ),
 }
 """Checks of the rows by name, in the order in which they are run."""
 
@@ -58,6 +62,7 @@ surveys: dict[str, Survey] = {
     "counts": counts,
     "loss_shares": loss_shares,
     "slice_rates": slice_rates,
+    "clusters": clusters,
 }
 """What is counted, by name."""
 
