@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from luthier.checks.balance import counts, imbalance, missing_label, one_label, rare_label
+from luthier.checks.baselines import bar
 from luthier.checks.check import Check, CheckOptions, Corpus, Survey, Table
 from luthier.checks.contamination import all_rows, contamination, meaning_contamination
 from luthier.checks.contradictions import contradiction
@@ -20,10 +21,15 @@ from luthier.checks.duplicates import (
     near_duplicate,
     near_leak,
 )
+from luthier.checks.given import answer_in_prompt
+from luthier.checks.labels import label_error
+from luthier.checks.preference import pair_cycle, pair_equal, pair_longer, pair_position, pair_prompts
 from luthier.checks.proof import Case, answer, beginning, end, serving, supervised
 from luthier.checks.shares import dominant, loss_shares
+from luthier.checks.shortcuts import shortcut
 from luthier.checks.slices import slice_bias, slice_rates
 from luthier.checks.splits import labels_alike, leak, unseen
+from luthier.checks.straddle import group_leak, time_leak
 
 Proof: TypeAlias = "Callable[[Case], str | None]"
 """Says why a rendered row cannot be trained on, or None."""
@@ -55,10 +61,21 @@ checks: dict[str, Check] = {
     "far_from_training": Check(
         far_from_training, "held-out rows far from anything in training", thorough=True, needs=("wordllama",)
     ),
+    "label_error": Check(label_error, "labels that are probably wrong", thorough=True, needs=("cleanlab", "wordllama")),
+    "answer_in_prompt": Check(answer_in_prompt, "answers that stand in their own prompt"),
+    "shortcut": Check(shortcut, "labels told by length, first word, source or order"),
+    "group_leak": Check(group_leak, "groups with rows in several splits"),
+    "time_leak": Check(time_leak, "held-out rows older than training rows"),
+    "pair_equal": Check(pair_equal, "pairs whose sides say the same", drop=all_rows),
+    "pair_prompts": Check(pair_prompts, "pairs whose sides answer different things"),
+    "pair_longer": Check(pair_longer, "the longer side preferred"),
+    "pair_cycle": Check(pair_cycle, "preferences that go in a circle"),
+    "pair_position": Check(pair_position, "the side shown first preferred"),
 }
 """Checks of the rows by name, in the order in which they are run."""
 
 surveys: dict[str, Survey] = {
+    "baselines": bar,
     "counts": counts,
     "loss_shares": loss_shares,
     "slice_rates": slice_rates,
