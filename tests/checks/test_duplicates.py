@@ -99,6 +99,15 @@ def test_an_instruction_in_every_row_makes_no_rows_alike() -> None:
     assert not len(pairs(Corpus({"train": rows})).first)
 
 
+def test_short_phrases_that_many_rows_share_do_not_hide_that_two_are_alike() -> None:
+    drawn, texts = random.Random(15), sentences(400, 15, words=9)
+    kinds, areas = ["a cheap pub", "a fine pub", "a loud bar"], ["in the old town", "by the wide river"]
+    rows = [row(f"t:{n}", f"{text} is {drawn.choice(kinds)} {drawn.choice(areas)}") for n, text in enumerate(texts)]
+    near = [row(f"u:{n}", f"please {rows[n].question}") for n in range(40)]
+    found_pairs = {(one, other) for one, other, _ in pairs(Corpus({"train": rows + near}))}
+    assert found_pairs == {(n, 400 + n) for n in range(40)}
+
+
 def test_giant_clusters_stay_linear() -> None:
     drawn = random.Random(3)
     (text,) = sentences(1, 3, words=60)

@@ -1,9 +1,9 @@
 """Rows alike: prompts that share most of their three-word runs.
 
 MinHash proposes pairs (Broder 1997; bands as in Leskovec et al., Mining of Massive Datasets, 3.4), the exact Jaccard
-of their runs decides. Runs that stand in many rows, such as an instruction's, say nothing about two of them: a pair
-must be alike with and without those. Prompts that are equal but for case, punctuation and white space count once, so
-that no copy costs more than its own row. Not here: what is wrong with being alike (`duplicates`, `contradictions`).
+of their runs decides. Long stretches that stand in many rows, such as an instruction, say nothing about two of them: a
+pair must be alike with and without those. Prompts that are equal but for case, punctuation and white space count once,
+so that no copy costs more than its own row. Not here: what is wrong with being alike (`duplicates`, `contradictions`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ CLOSEST = 8
 """Earlier rows with which a row is compared exactly at most: those that its sketch resembles most."""
 COMMON = 0.05
 """Share of rows from which a run is one of many rows, and how many rows it takes at least."""
+STRETCH = 6
+"""Common runs one after the other (8 words) from which they are an instruction; fewer do not make texts alike."""
 _COMMON_ROWS, _SAMPLE, _CHUNK, _PAIRS = 10, 2_000, 2_048, 2**16
 _BELOW, _ABOVE = 0.2, 0.15
 """How far a sketch's estimate may be off: 4 and 3 standard errors of 64 hashes at 0.8."""
@@ -53,7 +55,7 @@ _pairs: WeakKeyDictionary[Corpus, Pairs] = WeakKeyDictionary()
 
 
 def pairs(corpus: Corpus) -> Pairs:
-    """All pairs of distinct prompts with a Jaccard of `options.near` or more, with and without common runs; made once.
+    """Pairs of distinct prompts with a Jaccard of `options.near`, with and without common stretches; made once.
 
     Of more than ROUNDS rows that fall together, some pairs are left out; every row still stands in one.
     """
@@ -130,12 +132,16 @@ def common_runs(texts: Sequence[str]) -> Numbers:
 
 
 def _without(found: Runs, common: Numbers) -> Runs:
-    """The runs that are not common; all of a text that has no others."""
+    """The runs outside stretches of STRETCH common ones; all of a text that has no others."""
     if not len(common):
         return found
     rare = common[np.minimum(np.searchsorted(common, found.numbers), len(common) - 1)] != found.numbers
-    left = np.bincount(found.rows()[rare], minlength=len(found.offsets) - 1)
-    return found.kept(rare | (left == 0)[found.rows()])
+    rows = found.rows()
+    turns = np.concatenate(([True], (rare[1:] != rare[:-1]) | (rows[1:] != rows[:-1])))[: len(rare)]
+    stretch = np.cumsum(turns) - 1
+    kept = rare | (np.bincount(stretch)[stretch] < STRETCH)
+    left = np.bincount(rows[kept], minlength=len(found.offsets) - 1)
+    return found.kept(kept | (left == 0)[rows])
 
 
 def _sketch(corpus: Corpus, rows: Sequence[Example], places: Places, common: Numbers) -> NDArray[np.uint16]:
@@ -210,7 +216,7 @@ def _closest(found: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _verified(proposed: Pairs, text: Callable[[int], str], common: Numbers, near: float) -> Pairs:
-    """The pairs that are alike, by the exact Jaccard of all their runs and of those that are not common."""
+    """The pairs that are alike, by the exact Jaccard of all their runs and of those outside common stretches."""
     ordered = np.lexsort((proposed.second, proposed.first))
     exact = np.zeros(len(ordered))
     for start in range(0, len(ordered), _PAIRS // 4):
