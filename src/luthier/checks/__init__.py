@@ -7,6 +7,7 @@ goes in `proofs`, and must hold of every row before the first step (see `gate`).
 from collections.abc import Callable
 from typing import TypeAlias
 
+from luthier.checks.answers import boilerplate, refusal
 from luthier.checks.balance import counts, imbalance, missing_label, one_label, rare_label
 from luthier.checks.baselines import bar
 from luthier.checks.check import Check, CheckOptions, Corpus, Survey, Table
@@ -23,13 +24,18 @@ from luthier.checks.duplicates import (
 )
 from luthier.checks.given import answer_in_prompt
 from luthier.checks.labels import label_error
+from luthier.checks.language import language_mismatch, languages
+from luthier.checks.lengths import lengths, tokens_per_word
 from luthier.checks.preference import pair_cycle, pair_equal, pair_longer, pair_position, pair_prompts
+from luthier.checks.privacy import personal_data, secret
 from luthier.checks.proof import Case, answer, beginning, end, serving, supervised
 from luthier.checks.shares import dominant, loss_shares
 from luthier.checks.shortcuts import shortcut
 from luthier.checks.slices import slice_bias, slice_rates
 from luthier.checks.splits import labels_alike, leak, unseen
 from luthier.checks.straddle import group_leak, time_leak
+from luthier.checks.text import empty, invisible, mojibake, rewrite_garbled, show_nothing_unseen
+from luthier.checks.tokens import cut_answer, special_tokens
 
 Proof: TypeAlias = "Callable[[Case], str | None]"
 """Says why a rendered row cannot be trained on, or None."""
@@ -71,6 +77,18 @@ checks: dict[str, Check] = {
     "pair_longer": Check(pair_longer, "the longer side preferred"),
     "pair_cycle": Check(pair_cycle, "preferences that go in a circle"),
     "pair_position": Check(pair_position, "the side shown first preferred"),
+    "empty": Check(empty, "prompts or answers with nothing to read", drop=all_rows),
+    "invisible": Check(invisible, "characters that nobody sees", rewrite=show_nothing_unseen),
+    "mojibake": Check(mojibake, "texts decoded in a wrong encoding", needs=("ftfy",), rewrite=rewrite_garbled),
+    "refusal": Check(refusal, "answers that refuse"),
+    "boilerplate": Check(boilerplate, "one sentence around otherwise different answers"),
+    "special_tokens": Check(special_tokens, "chat markup inside texts"),
+    "cut_answer": Check(cut_answer, "answers that do not fit in the model's length"),
+    "language_mismatch": Check(
+        language_mismatch, "answers in another language than their prompts", thorough=True, needs=("py3langid",)
+    ),
+    "personal_data": Check(personal_data, "e-mail, bank, card, phone and IP numbers"),
+    "secret": Check(secret, "keys, tokens and passwords"),
 }
 """Checks of the rows by name, in the order in which they are run."""
 
@@ -80,6 +98,9 @@ surveys: dict[str, Survey] = {
     "loss_shares": loss_shares,
     "slice_rates": slice_rates,
     "clusters": clusters,
+    "languages": languages,
+    "lengths": lengths,
+    "tokens_per_word": tokens_per_word,
 }
 """What is counted, by name."""
 
