@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from luthier.checks.check import CheckOptions, Corpus
 from luthier.checks.cut import cut
-from luthier.checks.lengths import histogram, lengths, tokens_per_word, words
+from luthier.checks.lengths import histogram, length_tables, tokens_per_word, words
 from luthier.checks.tokens import cut_answer, special_tokens
 from luthier.data.render import render_all
 from luthier.types import Example
@@ -104,14 +104,14 @@ def test_a_histogram_holds_every_row_once() -> None:
 
 def test_lengths_are_told_in_words_always_and_in_tokens_with_a_tokenizer() -> None:
     examples = rows("one two", "three four five six")
-    assert [table.title for table in lengths(corpus(examples))] == ["Words in prompts", "Words in answers"]
-    assert [table.title for table in lengths(corpus(examples, tiny(CHATML)))][2:] == [
+    assert [table.title for table in length_tables(corpus(examples))] == ["Words in prompts", "Words in answers"]
+    assert [table.title for table in length_tables(corpus(examples, tiny(CHATML)))][2:] == [
         "Tokens in prompts",
         "Tokens in answers",
     ]
     labelled = [replace(row, label="yes") for row in examples]
-    assert [table.title for table in lengths(corpus(labelled))] == ["Words in prompts"]
-    assert not list(lengths(corpus([])))
+    assert [table.title for table in length_tables(corpus(labelled))] == ["Words in prompts"]
+    assert not list(length_tables(corpus([])))
 
 
 def test_tokens_a_word_are_tokens_over_words() -> None:

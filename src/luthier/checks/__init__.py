@@ -25,7 +25,7 @@ from luthier.checks.duplicates import (
 from luthier.checks.given import answer_in_prompt
 from luthier.checks.labels import label_error
 from luthier.checks.language import language_mismatch, languages
-from luthier.checks.lengths import lengths, tokens_per_word
+from luthier.checks.lengths import length_tables, tokens_per_word
 from luthier.checks.preference import pair_cycle, pair_equal, pair_longer, pair_position, pair_prompts
 from luthier.checks.privacy import personal_data, secret
 from luthier.checks.proof import Case, answer, beginning, end, serving, supervised
@@ -99,7 +99,7 @@ surveys: dict[str, Survey] = {
     "slice_rates": slice_rates,
     "clusters": clusters,
     "languages": languages,
-    "lengths": lengths,
+    "lengths": length_tables,
     "tokens_per_word": tokens_per_word,
 }
 """What is counted, by name."""

@@ -27,7 +27,7 @@ _AT_ONCE: Final = 512
 Lengths = NDArray[np.int64]
 
 
-def lengths(corpus: Corpus) -> Iterator[Table]:
+def length_tables(corpus: Corpus) -> Iterator[Table]:
     """Histograms of the lengths of prompts, and of answers that are no labels."""
     prompts = (sum(words(turn.content) for turn in row.prompt) for row in corpus.each(corpus.rows, "lengths"))
     answers = (words(row.answer) for row in corpus.each(corpus.rows, "lengths") if row.label is None)
