@@ -9,7 +9,7 @@ import luthier
 
 ROOT = Path(luthier.__file__).parent
 LINES = [
-    ["types", "errors", "manifest"],
+    ["types", "errors", "manifest", "words"],
     ["batch", "data", "metrics", "stats"],
     ["checks", "model", "objectives"],
     ["methods"],

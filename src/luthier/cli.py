@@ -75,11 +75,29 @@ def told(command: Callable[P, int | None]) -> Callable[P, None]:
     return wrapped
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"luthier {version('luthier')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Tune a language model on labelled examples, and see the evidence that it worked."""
+
+
 @app.command()
 @told
 def train(
     recipe: Annotated[
-        list[str] | None, typer.Argument(help="A recipe file, and settings as section.key=value.")
+        list[str] | None,
+        typer.Argument(help="A recipe file, and settings as section.key=value (`luthier settings` lists them)."),
     ] = None,
     data: Annotated[str | None, typer.Option(help="Training rows: a file or hub name (data.train).")] = None,
     validation: Annotated[
@@ -263,6 +281,23 @@ def export(
         return _print(facts, as_json=True)
     print(f"{done.folder} ({done.bytes / 2**20:,.0f} MiB): {done.parity.sentence}\n\n{done.use}")
     return 0
+
+
+@app.command()
+@told
+def settings(
+    words: Annotated[list[str] | None, typer.Argument(help="Words that a setting's name or meaning holds.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """List every setting of a recipe with its default and what it means."""
+    from luthier.run.settings import settings as listed
+    from luthier.run.settings import told as shown
+
+    found = listed(words or [])
+    if as_json:
+        return _print({one.name: {"default": one.default, "meaning": one.meaning} for one in found}, as_json=True)
+    Console(highlight=False, soft_wrap=False).print(shown(found))
+    return 0 if found else 1
 
 
 @app.command()

@@ -232,7 +232,9 @@ def _plug(name: str, shapes: Mapping[str, type], given: Json, problems: list[str
     shape = shapes.get(chosen) or _strange(chosen, problems) if ":" in chosen else shapes.get(chosen)
     if shape is None:
         if ":" not in chosen:
-            problems.append(_unknown(f"{name}={chosen}", [f"{name}={one}" for one in shapes]))
+            close = get_close_matches(chosen, shapes, n=1, cutoff=0.75)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(shapes)}, or module:Class"
+            problems.append(f"{name}: {chosen!r} is none; {hint}")
         return None
     return _section(name, shape, settings, problems)
 

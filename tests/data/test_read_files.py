@@ -113,7 +113,7 @@ ROWS: dict[str, tuple[str | bytes, str]] = {
     "a NUL": ("text,category\na,b\nc\0,d\n", r"bank\.csv:3: holds NUL characters; remove them"),
     "not UTF-8": (
         b"text,category\na,b\n" + "Où est mon café glacé à la crème?,déjà\n".encode("cp1252"),
-        r"bank\.csv:3: is not UTF-8 \(byte 0xf9 after 'O'\); it looks like cp125\d: pass encoding='cp125\d'",
+        r"bank\.csv:3: is not UTF-8 \(byte 0xf9 after 'O'\); if 'Où est mon café .*it is cp1252: data\.encoding=cp1252",
     ),
     "text after a quote": ('text,category\na,b\n"c"x,d\n', r"bank\.csv:3: is no row of a table .* double the quotes"),
 }
@@ -123,7 +123,7 @@ ROWS: dict[str, tuple[str | bytes, str]] = {
 def test_a_bad_row_of_a_table_is_named_or_left_out(case: str, tmp_path: Path) -> None:
     content, message = ROWS[case]
     path = write(tmp_path, content)
-    with pytest.raises(DataError, match=message + r".*; or pass skip_bad_rows to leave such rows out"):
+    with pytest.raises(DataError, match=message + r".*; or --skip-bad-rows to leave such rows out"):
         read(path, NAMED)
     reading = read(path, ReadOptions(input="text", output="category", skip_bad_rows=True))
     assert len(reading.examples) == 1

@@ -43,7 +43,7 @@ def test_every_problem_is_told_at_once():
     with pytest.raises(RecipeError) as caught:
         load_recipe(None, words)
     told = str(caught.value)
-    for said in ("did you mean 'train.lr'", "epochs is -1", "method=lora", "evaluate.task", "'nonsense'"):
+    for said in ("did you mean 'train.lr'", "epochs is -1", "did you mean 'lora'", "evaluate.task", "'nonsense'"):
         assert said in told
 
 

@@ -32,7 +32,7 @@ from luthier.checks.proof import Case, answer, beginning, end, serving, supervis
 from luthier.checks.shares import dominant, loss_shares
 from luthier.checks.shortcuts import shortcut
 from luthier.checks.slices import slice_bias, slice_rates
-from luthier.checks.splits import labels_alike, leak, unseen
+from luthier.checks.splits import few, labels_alike, leak, unseen
 from luthier.checks.straddle import group_leak, time_leak
 from luthier.checks.text import empty, invisible, mojibake, rewrite_garbled, show_nothing_unseen
 from luthier.checks.tokens import cut_answer, special_tokens
@@ -56,6 +56,7 @@ checks: dict[str, Check] = {
     "meaning_contamination": Check(
         meaning_contamination, "evaluation rows said in other words in training", thorough=True, needs=("wordllama",)
     ),
+    "few": Check(few, "held-out parts too small to tell much"),
     "unseen": Check(unseen, "held-out labels that training never shows"),
     "labels_alike": Check(labels_alike, "labels that differ in case or spacing alone"),
     "one_label": Check(one_label, "splits whose rows all have one label or answer"),

@@ -56,7 +56,8 @@ def audit(corpus: Corpus, *, fast: bool = False) -> Audit:
                 skipped[name] = why
                 continue
             corpus.progress(check.title, 0, len(corpus.rows))
-            issues += check.find(corpus)
+            for issue in check.find(corpus):
+                issues.append(issue)
         for survey in surveys.values():
             tables += survey(corpus)
     except KeyboardInterrupt:

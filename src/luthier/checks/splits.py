@@ -7,6 +7,10 @@ from collections.abc import Iterator
 
 from luthier.checks.check import Corpus
 from luthier.types import Issue
+from luthier.words import counted
+
+FEWEST = 30
+"""Held-out rows below which hardly any difference shows: +-18 points at 95 %."""
 
 
 def leak(corpus: Corpus) -> Iterator[Issue]:
@@ -51,6 +55,23 @@ def unseen(corpus: Corpus) -> Iterator[Issue]:
                 flagged=True,
                 why=f"{len(names)} rows of {part} have the label {label!r}, which no row of train has",
                 remedy="mend the label if it is misspelt, else add rows of it to train",
+            )
+
+
+def few(corpus: Corpus) -> Iterator[Issue]:
+    """Held-out parts too small to tell much: one Issue for each with fewer than FEWEST rows."""
+    for part in ("validation", "test"):
+        count = len(corpus.of(part))
+        if 0 < count < FEWEST:
+            half = 98 / count**0.5
+            yield Issue(
+                check="few",
+                examples=tuple(corpus.rows[at].id for at in list(corpus.of(part))[:3]),
+                severity=0.6,
+                flagged=True,
+                why=f"{part} has {counted(count, 'row')}, on which a share such as accuracy is known to within "
+                f"{min(half, 100):.0f} points either way at worst",
+                remedy=f"hold out {FEWEST} rows or more (data.{part}=SHARE or a file)",
             )
 
 

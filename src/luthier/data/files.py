@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,9 +104,8 @@ def _header(row: tuple[int, list[str] | csv.Error] | None, path: Path) -> list[s
     if flaw is not None or isinstance(cells, csv.Error):
         raise DataError(f"{path.name}:{line}: the line of column names {flaw}")
     names = [cell.strip() or f"column {place}" for place, cell in enumerate(cells, 1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"{path.name}:{line}: two columns are named {twice[0]!r}; rename one")
+    if (twice := _twice(names)) is not None:
+        raise DataError(f"{path.name}:{line}: two columns are named {twice!r}; rename one")
     return names
 
 
@@ -156,7 +156,8 @@ def _json_lines(stream: TextIO, path: Path) -> Records:
         try:
             yield _json_record(number, _decoder.decode(line))
         except (ValueError, RecursionError) as error:
-            yield Fault(number, f"is not JSON ({error}); write one object {{...}} on a line")
+            why = str(error).split(": line ")[0]
+            yield Fault(number, f"is not JSON ({why}); write one whole object {{...}} on a line")
 
 
 def _array(stream: TextIO, path: Path) -> Records:
@@ -195,16 +196,21 @@ def _after_space(text: str, position: int) -> int:
 
 def _json_record(line: int, value: Json) -> Record | Fault:
     if isinstance(value, dict):
-        return Record(line, value)
+        flaw = blemish("".join(value))
+        return Record(line, value) if flaw is None else Fault(line, f"has a field whose name {flaw}")
     return Fault(line, f"is a {type(value).__name__}, not a record; write an object {{...}} with named fields")
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the field {next(name for name in names if names.count(name) > 1)!r} stands twice")
+        raise ValueError(f"the field {_twice([name for name, _ in pairs])!r} stands twice")
     return found
+
+
+def _twice(names: list[str]) -> str | None:
+    """The first name that stands twice, or None."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def _parquet(path: Path, encoding: str | None) -> Records:
@@ -215,17 +221,23 @@ def _parquet(path: Path, encoding: str | None) -> Records:
         raise DataError(f"{path.name}: reading Parquet needs pyarrow; pip install 'luthier[parquet]'") from error
     try:
         with parquet.ParquetFile(path) as table:
+            if (twice := _twice(table.schema_arrow.names)) is not None:
+                raise DataError(f"{path.name}: two columns are named {twice!r}; rename one")
             rows = (row for batch in table.iter_batches(1024) for row in batch.to_pylist())
             for number, row in enumerate(rows, 1):
                 yield Record(number, {str(name): as_json(value) for name, value in row.items()})
-    except arrow.lib.ArrowException as error:
+    except DataError:
+        raise
+    except (arrow.lib.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(f"{path.name}: is not a whole Parquet file ({error}); write it again") from error
 
 
 def as_json(value: object) -> Json:
-    """A value of a typed table as JSON has it; dates, decimals and the like become text."""
+    """A value of a typed table as JSON has it; bytes, dates, decimals and the like become text."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
     if isinstance(value, dict):
         return {str(name): as_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

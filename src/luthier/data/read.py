@@ -172,6 +172,8 @@ def _rows(path: str, options: ReadOptions) -> tuple[list[Record | Fault], FileFa
 
 def _found(path: str) -> Path:
     """The file of a path. Raises DataError where there is none, it is a folder, or it has no bytes."""
+    if "://" in path:
+        raise DataError(f"{path}: is an address on the web, and none is read; download the file and name it")
     file = Path(path).expanduser()
     if file.is_dir():
         held = [entry.name for entry in sorted(file.iterdir()) if entry.suffix in readers or entry.suffix == ".gz"]
@@ -195,7 +197,7 @@ def _examples(rows: Sequence[Record | Fault], source: str, options: ReadOptions)
             examples.append(_example(row, place, source, shape, options))
         except DataError as error:
             if not options.skip_bad_rows:
-                remedy = "or pass skip_bad_rows to leave such rows out"
+                remedy = "or --skip-bad-rows to leave such rows out"
                 raise DataError(f"{place}: {error}; {remedy}") from error
             left_out.append(LeftOut(place, str(error)))
     return examples, left_out

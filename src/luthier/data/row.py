@@ -56,6 +56,8 @@ class Row:
     def text(self, column: str) -> str:
         """The field as text, numbers and booleans written as JSON does; raises DataError where it is none."""
         found = self.value(column)
+        if isinstance(found, float) and math.isinf(found):
+            raise DataError(f"{column!r} is {found}, which is no number to learn; write text there or remove the row")
         if isinstance(found, bool | int | float):
             return json.dumps(found)
         if not isinstance(found, str):

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO
 
@@ -24,6 +25,19 @@ _MARKS: Final = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"
 _MARKS_16: Final = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 _GUESSED_FROM: Final = 2**20
+_BINARY: Final = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"PK\x03\x04": "a ZIP archive or spreadsheet",
+    b"%PDF": "a PDF",
+    b"\x1f\x8b": "a gzip file (end its name in .gz)",
+    b"PAR1": "a Parquet file (end its name in .parquet)",
+}
+"""What files that are no text begin with."""
+_LATIN: Final = frozenset(
+    {"cp1250", "cp1252", "cp1254", "cp1257", "cp1258", "latin_1", "iso8859_9", "iso8859_15", "mac_roman"}
+)
+"""Encodings of Latin script that a guess takes for one another; cp1252 is by far the commonest of them."""
 
 
 def open_bytes(path: Path) -> BinaryIO | gzip.GzipFile:
@@ -45,9 +59,10 @@ def open_text(path: Path, *, encoding: str | None) -> Iterator[TextIO]:
             io.TextIOWrapper(raw, encoding=chosen, errors="surrogateescape", newline="") as text,
         ):
             yield text
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
+        why = getattr(error, "reason", error)
         remedy = "pass the encoding it was written in, or none to let it be recognised"
-        raise DataError(f"{path.name}: cannot be read as {chosen} ({error.reason}); {remedy}") from error
+        raise DataError(f"{path.name}: cannot be read as {chosen} ({why}); {remedy}") from error
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         remedy = "compress it again, or drop the .gz from its name if it is not compressed"
         raise DataError(f"{path.name}: is not a whole gzip file ({error}); {remedy}") from error
@@ -70,13 +85,31 @@ def blemish(text: str, path: Path | None = None) -> str | None:
     if found is None:
         return None
     if found.group() == "\0":
-        return "holds NUL characters; remove them, or pass encoding='utf-16' if the file is UTF-16"
+        return "holds NUL characters; remove them, or data.encoding=utf-16 if the file is UTF-16"
     code = ord(found.group())
     if not 0xDC80 <= code <= 0xDCFF:
         return f"holds half a character (\\u{code:04x}, a lone surrogate); write the whole character"
-    guess = _likely(path) if path else None
-    advice = f"it looks like {guess}: pass encoding='{guess}'" if guess else "pass the file's encoding"
-    return f"is not UTF-8 (byte 0x{code - 0xDC00:02x} after {text[: found.start()][-20:]!r}); {advice}"
+    before = text[: found.start()][-20:]
+    return f"is not UTF-8 (byte 0x{code - 0xDC00:02x} after {before!r}); {_advice(text, found.start(), path)}"
+
+
+def _advice(text: str, place: int, path: Path | None) -> str:
+    """How the bytes around a place read in the likeliest encoding, for a person to judge."""
+    if path is not None and not path.name.endswith(".gz") and (kind := _binary(path)):
+        return f"this is {kind}, not a table of text"
+    guess = _likely(path, path.stat().st_mtime_ns) if path else None
+    if guess is None:
+        return "name the file's encoding: data.encoding=NAME"
+    read = text[max(0, place - 20) : place + 20].encode("utf-8", "surrogateescape").decode(guess, "replace")
+    return f"if {' '.join(read.split())!r} reads right, it is {guess}: data.encoding={guess}"
+
+
+def _binary(path: Path) -> str | None:
+    """What a file that is no text begins like."""
+    with path.open("rb") as raw:
+        head = raw.read(512)
+    found = next((kind for mark, kind in _BINARY.items() if head.startswith(mark)), None)
+    return found or ("a binary file" if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")) else None)
 
 
 def closest(word: str, known: list[str]) -> str:
@@ -88,8 +121,9 @@ def closest(word: str, known: list[str]) -> str:
 def _encoding(path: Path, named: str | None) -> str:
     if named is not None:
         try:
-            return "utf-8-sig" if codecs.lookup(named).name == "utf-8" else named
-        except LookupError as error:
+            found = codecs.lookup(io.TextIOWrapper(io.BytesIO(), encoding=named).encoding)
+            return "utf-8-sig" if found.name == "utf-8" else named
+        except (LookupError, ValueError) as error:
             known = ["utf-8", "utf-16", "utf-32", "latin-1", "cp1252", "cp1251", "shift_jis", "gb18030", "big5"]
             hint = closest(named, known) or f"; known are {', '.join(known)} and Python's others"
             raise DataError(f"encoding: {named!r} is not an encoding{hint}") from error
@@ -101,9 +135,24 @@ def _encoding(path: Path, named: str | None) -> str:
     return next((name for mark, name in _MARKS + _MARKS_16 if head.startswith(mark)), "utf-8-sig")
 
 
-def _likely(path: Path) -> str | None:
-    """The encoding charset-normalizer finds likeliest for the file's lines that are not ASCII."""
+@lru_cache(maxsize=16)
+def _likely(path: Path, written: int) -> str | None:
+    """The encoding charset-normalizer finds likeliest for the file's lines that are not ASCII; asked once a file.
+
+    written: when the file was, so that it is asked again after a change.
+    """
     with open_bytes(path) as raw:
         telling = [line for line in raw.read(_GUESSED_FROM).splitlines() if not line.isascii()]
-    best = from_bytes(b"\n".join(telling[:200])).best()
-    return best.encoding if best else None
+    sample = b"\n".join(telling[:200])
+    best = from_bytes(sample).best()
+    if best is None:
+        return None
+    return "cp1252" if best.encoding in _LATIN and _decodes(sample, "cp1252") else best.encoding
+
+
+def _decodes(sample: bytes, encoding: str) -> bool:
+    try:
+        sample.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -85,6 +85,8 @@ def _sentence(word: Word, base: Evaluation, tuned: Evaluation, found: Difference
     )
     if word != "not enough rows to tell":
         return f"The tuned model is {word}: {facts} ({size})."
+    if not found.differing:
+        return f"Not enough rows to tell: {facts}. The two came out equal on every row."
     visible = change(smallest_visible(found, n, n), name).lstrip("+")
     return f"Not enough rows to tell: {facts} ({size}). {_advice(needed, n, visible)}"
 

@@ -44,7 +44,8 @@ def _of_adapter(folder: Path, path: str) -> str:
     base = Base(config["base_model_name_or_path"], config.get("revision"), "folder", "")
     return _lines(
         [
-            f"model = PeftModel.from_pretrained({AUTO}({base.call}), {path!r})",
+            f"model = {AUTO}({base.call})",
+            f"model = PeftModel.from_pretrained(model, {path!r})",
             f"model.generation_config = GenerationConfig.from_pretrained({path!r})",
             f"tokenizer = {TOKENS}({path!r})",
         ]
@@ -65,7 +66,7 @@ def _of_run(tuned: Tuned) -> str:
     base = None if whole else base_of(tuned.options)
     model = f"{AUTO}({str(link)!r})"
     if tuned.adapted and base is not None:
-        model = f"PeftModel.from_pretrained({AUTO}({base.call}), {str(link)!r})"
+        model = f"{AUTO}({base.call})\nmodel = PeftModel.from_pretrained(model, {str(link)!r})"
     tokens = repr(str(link)) if tuned.has_tokenizer or base is None else base.call
     tokenizer = _tokenizer(tuned, base)
     own = bool(tokenizer.chat_template)
@@ -115,4 +116,5 @@ def _lines(lines: Iterable[str]) -> str:
     body = "\n".join(lines)
     names = [n for n in ("AutoModelForCausalLM", "AutoTokenizer", "GenerationConfig") if f"{n}." in body]
     peft = "from peft import PeftModel\n" if "PeftModel" in body else ""
+    peft = peft and f"# pip install peft\n{peft}"
     return f"{peft}from transformers import {', '.join(names)}\n\n{body}"

@@ -116,9 +116,8 @@ def head(network: nn.Module) -> Head:
 
 
 def computing(model: Model) -> AbstractContextManager[None]:
-    """Autocast where the weights are float32 masters and the machine computes faster in `model.dtype`."""
-    weights = next(model.network.parameters()).dtype
-    if weights == torch.float32 and model.dtype in (torch.bfloat16, torch.float16):
+    """Autocast where products compute in half precision: the stream of hidden states is float32 (see `precision`)."""
+    if model.dtype in (torch.bfloat16, torch.float16):
         return torch.autocast(model.device.type, dtype=model.dtype)
     return nullcontext()
 

@@ -31,6 +31,7 @@ from luthier.data.template import ensure_template
 from luthier.errors import ModelError, RecipeError
 from luthier.model.find import Place, find
 from luthier.model.gguf import converted
+from luthier.model.precision import keep_stream
 
 UNBOUNDED = 2**31
 """A context length that stands for "none stated"."""
@@ -105,6 +106,7 @@ def load(options: ModelOptions, *, masters: bool = False) -> Model:
     network = _open_network(Place(folder, place.hub), options, torch.float32 if masters else dtype)
     if options.dropout is not None:
         set_dropout(network, options.dropout)
+    keep_stream(network, dtype)
     network.to(device)  # type: ignore[arg-type]  # transformers wraps Module.to and loses its overloads
     network.eval()
     stop = stop_tokens(network, tokenizer)

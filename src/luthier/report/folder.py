@@ -43,7 +43,9 @@ def read_run(folder: Path) -> Run:
     """The run in `folder`. Raises RunError naming the file, and the line, that is missing or damaged."""
     if not folder.is_dir():
         raise RunError(f"{folder}: no such run folder; `luthier train ... --run {folder}` makes one")
-    if (folder / "recipe.yaml").is_file() and not (folder / "report.json").exists():
+    if not (folder / "recipe.yaml").is_file():
+        raise RunError(f"{folder}: holds no run (no recipe.yaml); `luthier train --run {folder}` makes one")
+    if not (folder / "report.json").exists():
         raise RunError(f"{folder}: has no report.json yet; `luthier train --resume {folder}` finishes the run")
     metrics = _lines(folder / "metrics.jsonl", _METRICS)
     return Run(

@@ -74,6 +74,7 @@ def environment() -> Environment:
 
 _FILTERS: dict[str, Callable[..., object]] = {
     "number": figures.number,
+    "places": figures.places,
     "span": figures.span,
     "count": figures.count,
     "memory": figures.memory,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -28,7 +30,7 @@ def summary(run: Path) -> RenderableType:
     """
     seen = view(read_run(run))
     parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), Text()]
-    parts += [_metrics(seen), *_bar(seen), *_mended(seen)] if seen.metrics else []
+    parts += [_Metrics(seen), *_bar(seen), *_mended(seen)] if seen.metrics else []
     return Group(*parts, *_cost(seen), Text.assemble(("report  ", "dim"), str(run / NAME)))
 
 
@@ -53,7 +55,7 @@ def _on_all(seen: View) -> list[Text]:
     if judged is None or judged.whole is None:
         return []
     title = f"On all {seen.whole:,} test rows the tuned model has {figures.words(judged.name)} "
-    return [Text.assemble(title, _interval(judged.whole, judged.decimals), ".")]
+    return [Text.assemble(title, _interval(judged.whole), ".")]
 
 
 def _bar(seen: View) -> list[Text]:
@@ -68,30 +70,43 @@ def _bar(seen: View) -> list[Text]:
     return [Text.assemble(("\nThe bar without a language model: ", "dim"), f"{best.name}, {value}{of}")]
 
 
-def _metrics(seen: View) -> Table:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Metrics:
+    """The table of metrics: intervals stand beside their values where the terminal has room for all, else below."""
+
+    seen: View
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        rows = [_cells(row, " ") for row in self.seen.metrics]
+        width = sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True))
+        yield _table(rows if width <= options.max_width else [_cells(row, "\n") for row in self.seen.metrics])
+
+
+def _table(rows: Sequence[tuple[Text, ...]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    table.add_column("metric")
+    table.add_column("metric", no_wrap=True)
     for name in ("base", "tuned", "difference"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in seen.metrics:
-        table.add_row(*_cells(row))
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def _cells(row: MetricRow) -> tuple[Text, ...]:
+def _cells(row: MetricRow, between: str) -> tuple[Text, ...]:
     compared = row.comparison
     return (
         Text(figures.visible(figures.words(row.name))),
-        _interval(compared.base, row.decimals),
-        _interval(compared.tuned, row.decimals),
-        _interval(compared.difference, row.decimals, signed=True),
+        _interval(compared.base, between),
+        _interval(compared.tuned, between),
+        _interval(compared.difference, between, signed=True),
     )
 
 
-def _interval(interval: Interval, decimals: int, *, signed: bool = False) -> Text:
+def _interval(interval: Interval, between: str = " ", *, signed: bool = False) -> Text:
+    decimals = figures.places(interval.value, interval.low, interval.high)
     span = figures.span(interval.low, interval.high, decimals, signed=signed)
     return Text.assemble(
-        (figures.number(interval.value, decimals, signed=signed), "bold"), (f" {span}" if span else "", "dim")
+        (figures.number(interval.value, decimals, signed=signed), "bold"), (f"{between}{span}" if span else "", "dim")
     )
 
 

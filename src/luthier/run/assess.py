@@ -8,8 +8,9 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from luthier.checks import Corpus, checks
 from luthier.data.read import ReadOptions, read
-from luthier.errors import RecipeError, RunError
+from luthier.errors import DataError, RecipeError, RunError
 from luthier.evaluate import EvaluateOptions, Evaluation, Task, compare, evaluate, infer, merge_references
 from luthier.evaluate.verdict import Verdict
 from luthier.methods import switched_off
@@ -18,6 +19,7 @@ from luthier.model.accept import open_model
 from luthier.model.load import Model, ModelOptions
 from luthier.recipe import Recipe
 from luthier.run.assistant import recipe_of
+from luthier.run.audit import told
 from luthier.run.files import read_json
 from luthier.run.folder import same_data
 from luthier.run.prepare import read_splits
@@ -45,7 +47,7 @@ def assess(
         return _of_model(target, data, reading or ReadOptions(), options or EvaluateOptions(), show), None, None
     recipe = recipe_of(run)
     options = options or recipe.evaluate
-    rows, task = _rows(run, recipe, data, reading)
+    rows, task = _rows(run, recipe, data, reading, show)
     model = open_tuned(run)
     tuned = judge(model, rows, task, options, "tuned", show)
     if not against_base:
@@ -62,7 +64,19 @@ def _of_model(name: str, data: str | None, reading: ReadOptions, options: Evalua
     return judge(model, rows, infer(rows, options, tokenizer=model.tokenizer), options, name, show)
 
 
-def _rows(run: Path, recipe: Recipe, data: str | None, reading: ReadOptions | None) -> tuple[tuple[Example, ...], Task]:
+def _doubts(recipe: Recipe, asked: Sequence[Example]) -> list[str]:
+    """What makes rows of a file weak evidence about a run: that it learned from them, or never saw their labels."""
+    try:
+        _, splits = read_splits(recipe.data)
+    except DataError as error:
+        return [f"whether the run learned from these rows cannot be told: {error}"]
+    corpus = Corpus({"train": splits["train"], "test": asked})
+    return told([issue for name in ("leak", "unseen") for issue in checks[name].find(corpus)])
+
+
+def _rows(
+    run: Path, recipe: Recipe, data: str | None, reading: ReadOptions | None, show: Show
+) -> tuple[tuple[Example, ...], Task]:
     """The rows to ask, and the run's own task, with every label that the file brings besides."""
     task = _task(run)
     if data is None:
@@ -71,6 +85,8 @@ def _rows(run: Path, recipe: Recipe, data: str | None, reading: ReadOptions | No
         return merge_references(_asked(run, splits["test"])), task
     labels = read_json(run / "data.json").get("shown_labels")
     asked = read(data, reading or replace(recipe.data, limit=None), labels=labels).examples
+    for doubt in _doubts(recipe, asked):
+        show.say(doubt)
     if task.kind == "choice":
         brought = {example.label for example in asked if example.label is not None}
         task = replace(task, labels=tuple(sorted({*task.labels, *brought})))

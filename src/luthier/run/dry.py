@@ -8,12 +8,15 @@ from rich.text import Text
 
 from luthier.data.render import pieces
 from luthier.recipe import Recipe, to_tree
+from luthier.run.audit import told
 from luthier.run.estimate import expect
 from luthier.run.prepare import Prepared, prepare
 from luthier.run.show import Show, coloured
 from luthier.types import Json
 
 ROWS = 3
+MOST = 10
+"""Rows that are not used, told by name."""
 
 
 def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
@@ -41,12 +44,16 @@ def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
         "trainable": expected.trainable,
         "parameters": expected.parameters,
         "cost": dict(asdict(expected.cost)),
+        "not_used": [dict(asdict(row)) for row in prepared.rows if row.fate != "kept"],
         "issues": [dict(asdict(issue)) for issue in prepared.issues],
     }
 
 
 def _say_issues(prepared: Prepared, show: Show) -> None:
-    for issue in prepared.issues[:10]:
-        show.say(f"{issue.check}: {issue.why}; {issue.remedy}")
-    if len(prepared.issues) > 10:
-        show.say(f"... and {len(prepared.issues) - 10:,} more issues")
+    lost = [row for row in prepared.rows if row.fate != "kept"]
+    for row in lost[:MOST]:
+        show.say(f"{row.fate}: {row.id}: {row.reason}")
+    if len(lost) > MOST:
+        show.say(f"... and {len(lost) - MOST:,} more rows that are not used; --json has them all")
+    for line in told([issue for issue in prepared.issues if issue.flagged and issue.check != "cut"]):
+        show.say(line)

@@ -8,6 +8,7 @@ from luthier.batch import pack
 from luthier.run.prepare import Prepared
 from luthier.train.forecast import Estimate, Forecast, estimate, forecast
 from luthier.train.log import spoken
+from luthier.words import counted
 
 FORWARD_SHARE = 0.4
 """Of a training step's time, what a forward alone takes; an evaluated row is asked and scored, so it counts twice."""
@@ -29,8 +30,9 @@ class Expected:
         """For people."""
         size, cost = self.size, self.cost
         return (
-            f"{size.steps:,} steps over {size.examples:,} rows: {size.logical:,} tokens, of which {size.distinct:,} "
-            f"are computed (D = {size.sharing:.2f}); {self.trainable:,} of {self.parameters:,} parameters learn "
+            f"{counted(size.steps, 'step')} over {counted(size.examples, 'row')}: {size.logical:,} tokens, "
+            f"of which {size.distinct:,} are computed (D = {size.sharing:.2f}: tokens read for each one computed); "
+            f"{self.trainable:,} of {self.parameters:,} parameters learn "
             f"({self.trainable / self.parameters:.2%})\n"
             f"estimate: {spoken(cost.seconds)}, {cost.peak_bytes / 2**30:.1f} GiB, {cost.energy_wh:.2g} Wh "
             f"({cost.assumption})"

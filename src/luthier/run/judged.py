@@ -16,10 +16,12 @@ from luthier.evaluate import Evaluation, Interval, verdict_json
 from luthier.evaluate.tables import interval_json
 from luthier.evaluate.verdict import Verdict
 from luthier.recipe import Recipe
+from luthier.report import figures
 from luthier.run.assess import assess
 from luthier.run.assistant import recipe_of
 from luthier.run.show import Show
 from luthier.types import Json
+from luthier.words import counted
 
 
 def judged(
@@ -42,7 +44,7 @@ def judged(
     console = Console(highlight=False, soft_wrap=True)
     console.print(_table(columns))
     for verdict in verdicts.values():
-        console.print(verdict.sentence, markup=False)
+        console.print("\n" + verdict.sentence, markup=False)
     return 0
 
 
@@ -60,15 +62,18 @@ def _table(columns: dict[str, Evaluation]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     table.add_column("metric")
     for name, one in columns.items():
-        table.add_column(Text(f"{name}, n = {len(one.rows):,}"), justify="right")
+        table.add_column(Text(f"{name}\n{counted(len(one.rows), 'row')}"), justify="right")
     metrics = list(dict.fromkeys(name for one in columns.values() for name in one.metrics))
     for metric in metrics:
-        table.add_row(metric, *(_cell(one.metrics.get(metric)) for one in columns.values()))
+        table.add_row(figures.words(metric), *(_cell(one.metrics.get(metric)) for one in columns.values()))
     return table
 
 
 def _cell(interval: Interval | None) -> str:
-    return "" if interval is None else f"{interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})"
+    if interval is None:
+        return ""
+    decimals = figures.places(interval.value, interval.low, interval.high)
+    return f"{figures.number(interval.value, decimals)} {figures.span(interval.low, interval.high, decimals)}"
 
 
 def _json(columns: dict[str, Evaluation], verdicts: dict[str, Verdict]) -> dict[str, Json]:

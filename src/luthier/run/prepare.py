@@ -24,6 +24,7 @@ from luthier.recipe import DataOptions, Recipe
 from luthier.run.audit import before_training, summed
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
+from luthier.words import counted
 
 PARTS = ("train", "validation", "test")
 
@@ -181,14 +182,14 @@ def _split(data: DataOptions, readings: dict[str, Reading]) -> dict[str, tuple[E
 
 
 def _told(readings: dict[str, Reading], splits: dict[str, tuple[Example, ...]]) -> str:
-    files = ", ".join(f"{reading.file.path} ({reading.file.rows:,} rows)" for reading in readings.values())
+    files = ", ".join(f"{reading.file.path} ({counted(reading.file.rows, 'row')})" for reading in readings.values())
     parts = ", ".join(f"{len(splits[part]):,} {part}" for part in PARTS)
     left = sum(len(reading.left_out) for reading in readings.values())
     labels = readings["train"].labels
     return (
         f"read {files}: {parts}"
-        + (f"; {left:,} left out, see rows.jsonl" if left else "")
-        + (f"; {len(labels)} labels" if labels else "")
+        + (f"; {left:,} left out" if left else "")
+        + (f"; {counted(len(labels), 'label')}" if labels else "")
     )
 
 

@@ -90,6 +90,11 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             resume=resumed,
             default_lr=recipe.method.usual_lr(network),
         )
+    if result.stopped_early:
+        show.say(
+            f"stopped early at step {result.steps} of {result.planned}: no validation better since step "
+            f"{result.best_step}, which is the one that is judged"
+        )
     if result.interrupted:
         show.say(
             f"stopped and saved after step {result.steps} of {result.planned}; go on: luthier train --resume {folder}"

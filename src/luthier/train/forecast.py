@@ -94,9 +94,8 @@ def estimate(
         seconds=seconds,
         peak_bytes=took.peak_bytes + MOMENT_BYTES * learned,
         energy_wh=watts * seconds / JOULES_PER_WH,
-        assumption=f"a micro-batch of {tokens} distinct tokens took {took.seconds:.2f} s and the run computes "
-        f"{expected.distinct}, at {watts:.0f} W ({took.energy_source}{': ' if took.assumption else ''}"
-        f"{took.assumption or ''})",
+        assumption=f"one micro-batch of {tokens:,} distinct tokens took {took.seconds:.2f} s; energy at {watts:.0f} W, "
+        f"{took.energy_source}",
     )
 
 

@@ -1,0 +1,140 @@
+"""`luthier check` as a newcomer meets it: planted defects found and mended, files left alone, clean rows let by."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from luthier.checks import Check, checks
+from luthier.cli import app
+from luthier.types import Issue
+
+
+def luthier(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def table(path: Path, rows: list[tuple[str, str]]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return path
+
+
+@pytest.fixture
+def clean() -> list[tuple[str, str]]:
+    sounds = [("woof", "dog"), ("miaow", "cat"), ("moo", "cow")]
+    places = ["yard", "barn", "kitchen", "garden", "street", "field", "attic", "cellar", "roof", "porch"]
+    days = ["monday", "tuesday", "wednesday", "thursday"]
+    return [
+        (f"in the {place} on {day} something said {sounds[i % 3][0]} to me", sounds[i % 3][1])
+        for i, (place, day) in enumerate((place, day) for place in places for day in days)
+    ]
+
+
+def test_a_planted_leak_ends_with_exit_1_and_is_named(clean, tmp_path):
+    train = table(tmp_path / "train.csv", clean)
+    test = table(
+        tmp_path / "test.csv", [("In the YARD on monday, something said woof to me!", "dog"), ("moo moo", "cow")]
+    )
+    done = luthier("check", train, "--test", test, "--out", tmp_path / "audit", "--fast")
+    assert done.exit_code == 1, done.output
+    assert "test.csv:2" in done.output
+    issues = [json.loads(line) for line in (tmp_path / "audit" / "issues.jsonl").read_text().splitlines()]
+    assert ["test.csv:2", "train.csv:2"] in [issue["examples"] for issue in issues if issue["check"] == "leak"]
+    assert "test.csv:2" in (tmp_path / "audit" / "audit.html").read_text()
+
+
+def test_clean_rows_pass_and_the_same_rows_give_the_same_bytes(clean, tmp_path):
+    train = table(tmp_path / "train.csv", clean)
+    for name in ("one", "two"):
+        done = luthier("check", train, "--out", tmp_path / name, "--fast")
+        assert done.exit_code == 0, done.output
+    for name in ("issues.jsonl", "audit.json", "audit.html"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_an_unreadable_row_is_a_finding_and_the_others_are_still_checked(clean, tmp_path):
+    train = table(tmp_path / "train.csv", clean)
+    with train.open("a") as file:
+        file.write("one,two,three\n")
+    done = luthier("check", train, "--out", tmp_path / "audit", "--fast", "--json")
+    facts = json.loads(done.stdout)
+    assert done.exit_code == 1
+    assert facts["failed"] == ["unreadable"]
+    assert facts["rows"]["train"] == len(clean)
+
+
+def test_any_check_can_be_made_a_gate_or_silenced(clean, tmp_path):
+    train = table(tmp_path / "train.csv", [*clean, ("it said woof", "Dog")])
+    plain = luthier("check", train, "--out", tmp_path / "a", "--fast", "--silent", "rare_label")
+    assert plain.exit_code == 0, plain.output
+    assert luthier("check", train, "--out", tmp_path / "b", "--fast", "--gate", "labels_alike").exit_code == 1
+    silent = luthier("check", train, "--out", tmp_path / "c", "--fast", "--silent", "labels_alike", "--json")
+    assert "labels_alike" not in json.loads(silent.stdout)["flagged"]
+    wrong = luthier("check", train, "--out", tmp_path / "d", "--gate", "labels_alik")
+    assert wrong.exit_code == 2
+    assert "did you mean 'labels_alike'" in wrong.output
+
+
+def test_mending_writes_new_files_leaves_the_old_and_says_what_it_did(clean, tmp_path):
+    rows = [*clean, ("In the yard on monday something said woof to me", "dog")]
+    train = table(tmp_path / "train.csv", rows)
+    test = table(tmp_path / "test.csv", [("in the barn on monday something said miaow to me", "cat")])
+    before = train.read_bytes(), test.read_bytes()
+    fixed = tmp_path / "fixed"
+    done = luthier("check", train, "--test", test, "--out", tmp_path / "a", "--fast", "--fix", fixed)
+    assert done.exit_code == 1
+    assert (train.read_bytes(), test.read_bytes()) == before
+    fixes = [json.loads(line) for line in (fixed / "fixes.jsonl").read_text().splitlines()]
+    assert {fix["check"] for fix in fixes} == {"duplicate", "leak"}
+    with (fixed / "train.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(rows) - 2
+    again = luthier("check", fixed / "train.csv", "--test", fixed / "test.csv", "--out", tmp_path / "b", "--fast")
+    assert again.exit_code == 0, again.output
+
+
+def test_mending_into_the_folder_of_the_files_is_refused(clean, tmp_path):
+    train = table(tmp_path / "train.csv", clean)
+    done = luthier("check", train, "--out", tmp_path / "a", "--fast", "--fix", tmp_path)
+    assert done.exit_code == 2
+    assert "nothing is lost" in " ".join(done.output.split())
+    assert len(train.read_text().splitlines()) == len(clean) + 1
+
+
+def test_redacting_replaces_the_same_value_by_the_same_name(clean, tmp_path):
+    rows = [*clean, ("write to ann.lee@firm.org", "cow"), ("ann.lee@firm.org said miaow", "cat")]
+    train = table(tmp_path / "train.csv", rows)
+    luthier("check", train, "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "fixed", "--redact")
+    text = (tmp_path / "fixed" / "train.csv").read_text()
+    assert "ann.lee" not in text + (tmp_path / "fixed" / "fixes.jsonl").read_text()
+    assert text.count("[EMAIL_1]") == 2
+    assert luthier("check", train, "--redact").exit_code == 2
+
+
+def test_ctrl_c_keeps_what_was_found(clean, tmp_path, monkeypatch):
+    def stop(corpus):
+        yield Issue("stopped", (corpus.rows[0].id,), 0.5, True, "found before the stop", "")
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(checks, "stopped", Check(stop, "stops"))
+    train = table(tmp_path / "train.csv", [*clean, ("it said woof", "Dog")])
+    done = luthier("check", train, "--out", tmp_path / "a", "--fast")
+    assert done.exit_code == 130
+    assert "Stopped before every check was run" in " ".join(done.output.split())
+    found = {json.loads(line)["check"] for line in (tmp_path / "a" / "issues.jsonl").read_text().splitlines()}
+    assert {"labels_alike", "stopped"} <= found
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium here")
+def test_nasty_text_stays_text_on_the_page(clean, tmp_path):
+    nasty = "<script>document.title='owned'</script>\u202eevil\x00 {{ 7*7 }}"
+    train = table(
+        tmp_path / "train.csv", [*clean, (nasty.replace("\x00", ""), "dog"), (nasty.replace("\x00", ""), "cat")]
+    )
+    luthier("check", train, "--out", tmp_path / "a", "--fast")
+    page = (tmp_path / "a" / "audit.html").read_text()
+    assert "<script>document.title" not in page
+    assert "{{ 7*7 }}" in page or "49" not in page
