@@ -312,9 +312,16 @@ def demo(
     from luthier.recipe import load_recipe
     from luthier.run import Show
     from luthier.run import train as carry_out
+    from luthier.run.check import check as audit
+    from luthier.run.check import told
 
     own = [f"data.train={TRAIN}", f"data.test={TEST}", "data.input=message", "data.output=intent", "train.epochs=6"]
     made = load_recipe(None, [*own, f"run={_free(Path(run))}", *(settings or [])])
+    if not as_json:
+        print("The rows first: `luthier check` on the bundled messages.\n")
+        console = Console(highlight=False)
+        console.print(told(audit(made, Show(), out=Path(made.run).with_name(f"{Path(made.run).name}-audit"))))
+        print("\nThen the model: `luthier train`.\n", flush=True)
     with _resumable(Path(made.run)):
         return _ended(carry_out(made, show=Show(silent=as_json)), as_json=as_json)
 

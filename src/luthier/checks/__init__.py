@@ -94,16 +94,20 @@ checks: dict[str, Check] = {
 """Checks of the rows by name, in the order in which they are run."""
 
 surveys: dict[str, Survey] = {
-    "baselines": bar,
     "counts": counts,
     "loss_shares": loss_shares,
     "slice_rates": slice_rates,
-    "clusters": clusters,
-    "languages": languages,
     "lengths": length_tables,
-    "tokens_per_word": tokens_per_word,
 }
 """What is counted, by name."""
+
+thorough_surveys: dict[str, Survey] = {
+    "baselines": bar,
+    "clusters": clusters,
+    "languages": languages,
+    "tokens_per_word": tokens_per_word,
+}
+"""What is counted with a model of the rows, and so not before every run."""
 
 proofs: dict[str, Proof] = {
     "gate-supervised": supervised,
@@ -114,4 +118,15 @@ proofs: dict[str, Proof] = {
 }
 """Proofs by name."""
 
-__all__ = ["Check", "CheckOptions", "Corpus", "Proof", "Survey", "Table", "checks", "proofs", "surveys"]
+__all__ = [
+    "Check",
+    "CheckOptions",
+    "Corpus",
+    "Proof",
+    "Survey",
+    "Table",
+    "checks",
+    "proofs",
+    "surveys",
+    "thorough_surveys",
+]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from luthier.checks import checks, surveys
+from luthier.checks import checks, surveys, thorough_surveys
 from luthier.checks.check import Check, Corpus, Table
 from luthier.errors import RecipeError
 from luthier.types import Issue
@@ -58,7 +58,7 @@ def audit(corpus: Corpus, *, fast: bool = False) -> Audit:
             corpus.progress(check.title, 0, len(corpus.rows))
             for issue in check.find(corpus):
                 issues.append(issue)
-        for survey in surveys.values():
+        for survey in (*surveys.values(), *(() if fast else thorough_surveys.values())):
             tables += survey(corpus)
     except KeyboardInterrupt:
         interrupted = True

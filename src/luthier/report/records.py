@@ -181,7 +181,7 @@ class Bar:
     low: Known = None
     high: Known = None
     n: int | None = None
-    rows: str = ""
+    part: str = ""
     """Which rows it was measured on: `test`, `validation`, or folds of `train`."""
 
 

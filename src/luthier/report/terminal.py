@@ -64,7 +64,7 @@ def _bar(seen: View) -> list[Text]:
     if not bars:
         return []
     best = max(bars, key=lambda bar: bar.value or 0.0)
-    of = f" on {best.n:,} {best.rows} rows".replace("  ", " ") if best.n else ""
+    of = f" on {best.n:,} {best.part} rows".replace("  ", " ") if best.n else ""
     span = figures.span(best.low, best.high, 3)
     value = f"{figures.words(best.metric)} {figures.number(best.value, 3)} {span}"
     return [Text.assemble(("\nThe bar without a language model: ", "dim"), f"{best.name}, {value}{of}")]

@@ -30,9 +30,9 @@ from luthier.run.prepare import read_splits
 from luthier.run.show import Show
 from luthier.types import Issue, Json
 
-SHOWN = 2
+SHOWN = 1
 """Findings of one check told on the terminal."""
-CLIP = 220
+CLIP = 150
 """Characters of one of them."""
 
 
@@ -89,7 +89,7 @@ def check(
     lines = "".join(json.dumps(asdict(issue), ensure_ascii=False) + "\n" for issue in found.issues)
     write_text(out / "issues.jsonl", lines)
     facts = as_json(found, corpus, files)
-    fixed = _fix(found, readings, recipe, mended, redact) if mended is not None else None
+    fixed = _fix(found, corpus, readings, recipe, mended, redact) if mended is not None else None
     write_json(out / "audit.json", facts)
     return Checked(found, corpus, write_page(out, found, corpus, files), facts, fixed)
 
@@ -100,11 +100,13 @@ def unreadable(reading: Reading) -> list[Issue]:
     return [Issue("unreadable", (row.id,), 0.9, True, f"{row.id}: {row.reason}", remedy) for row in reading.left_out]
 
 
-def _fix(found: Audit, readings: Mapping[str, Reading], recipe: Recipe, folder: Path, redact: bool) -> Fixed:
+def _fix(
+    found: Audit, corpus: Corpus, readings: Mapping[str, Reading], recipe: Recipe, folder: Path, redact: bool
+) -> Fixed:
     from luthier.checks.redact import redactor
 
     paths = {role: (reading.file.path, reading.examples[0].id.rpartition(":")[0]) for role, reading in readings.items()}
-    change = redactor() if redact else None
+    change = redactor(turn.content for row in corpus.rows for turn in row.prompt) if redact else None
     return fix(paths, folder, planned(found.issues), redact=change, encoding=recipe.data.encoding)
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from luthier.checks.baselines import baselines
 from luthier.data.render import pieces
 from luthier.evaluate import (
     Evaluation,
@@ -68,6 +69,7 @@ def report(
         "refused": result.refused,
         "shown": _shown(prepared),
         "use": use_lines(folder),
+        "baselines": [dict(asdict(one)) for one in baselines(prepared.corpus)],
         "issues": {"flagged": sum(issue.flagged for issue in prepared.issues), "total": len(prepared.issues)},
     }
 
