@@ -125,3 +125,12 @@ def test_one_label_in_twenty_of_banking77_flipped_is_found() -> None:
     right, below = np.sort(scores[~planted]), scores[planted]
     auroc = (np.searchsorted(right, below) + np.searchsorted(right, below, side="right")).mean() / 2 / len(right)
     assert auroc >= 0.99
+
+
+def test_where_words_tell_nothing_of_the_labels_none_is_flagged() -> None:
+    rng = np.random.default_rng(0)
+    words = ["river", "stone", "cloud", "lamp", "paper", "green", "seven", "north", "glass", "bread"]
+    rows = [row(n, " ".join(rng.choice(words, 5)) + f" {n}", f"label {n % 3}") for n in range(90)]
+    found = list(label_error(Corpus({"train": rows})))
+    assert found
+    assert not any(issue.flagged for issue in found)

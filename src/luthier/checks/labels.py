@@ -39,6 +39,10 @@ _STEP = 1000
 """Rows compared with all others at a time."""
 
 
+TRUSTED = 0.7
+"""Agreement from which a doubt is worth a flag."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Suspicions:
     """What is to be thought of the label of each of n training rows."""
@@ -61,6 +65,11 @@ class Suspicions:
     """(n,) the row of the corpus nearest in meaning that has the likelier label."""
 
     @property
+    def agreement(self) -> float:
+        """Share of the labels that the judges find likeliest themselves."""
+        return float((self.probabilities.argmax(axis=1) == self.given).mean())
+
+    @property
     def worst(self) -> NDArray[np.int64]:
         """(k,) indexes of rows for which another label is likelier, worst first; equals by place."""
         ranked = np.argsort(-self.score, kind="stable")
@@ -73,18 +82,20 @@ def label_error(corpus: Corpus) -> Iterator[Issue]:
     """One Issue for each training row for which another label is likelier; its first example is the row, its second the
     nearest that has that label.
 
-    Flagged are as many of the worst as confident learning says are wrong.
+    Flagged are as many of the worst as confident learning says are wrong; none where the judges agree with fewer than
+    TRUSTED of the labels, since they are then likelier to be wrong than the labels.
     """
     found = suspicions(corpus)
     if found is None:
         return
     low, high = float(found.score.min()), float(found.score.max())
+    trusted = found.agreement >= TRUSTED
     for rank, at in enumerate(found.worst):
         yield Issue(
             check="label_error",
             examples=tuple(corpus.rows[place].id for place in (found.places[at], found.witness[at])),
-            severity=0.7 * (float(found.score[at]) - low) / (high - low),
-            flagged=rank < found.wrong,
+            severity=(0.7 if trusted else 0.3) * (float(found.score[at]) - low) / (high - low),
+            flagged=trusted and rank < found.wrong,
             why=_why(corpus, found, int(at)),
             remedy="read both rows; mend the label if the other fits better, leave it if the row is a true exception",
         )
