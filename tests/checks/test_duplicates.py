@@ -165,6 +165,13 @@ def test_the_same_words_with_other_numbers_and_text_answers_are_no_near_duplicat
     assert len(found("near_duplicate", {"train": rows + same})) == 9
 
 
+def test_a_near_duplicate_of_a_later_row_with_the_same_prompt_and_another_answer_is_found() -> None:
+    (text,) = sentences(1, 9)
+    rows = [row("t:1", text, "no"), row("t:2", f"{text} please", "yes"), row("t:3", text, "yes")]
+    (issue,) = found("near_duplicate", {"train": rows})
+    assert issue.examples == ("t:2", "t:3")
+
+
 def test_held_out_rows_nearly_in_training_are_named_with_their_twin_and_only_the_twin_is_dropped() -> None:
     drawn, texts = random.Random(8), sentences(200, 8)
     train = [row(f"train:{n}", text) for n, text in enumerate(texts)]

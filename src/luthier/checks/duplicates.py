@@ -48,7 +48,7 @@ def near_duplicate(corpus: Corpus) -> Iterator[Issue]:
     """
     for part in PARTS:
         links = {
-            (one, other): alike
+            (min(one, other), max(one, other)): alike
             for first, second, alike in pairs(corpus)
             for one, other in product(_voices(corpus, first, part), _voices(corpus, second, part))
             if _agree(corpus, corpus.rows[one], corpus.rows[other])
