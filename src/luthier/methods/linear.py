@@ -25,6 +25,14 @@ Linear: TypeAlias = nn.Linear | Conv1D
 """What can carry an adapter; transformers' Conv1D (GPT-2) is a linear layer whose weight is stored (in, out)."""
 
 
+TOGETHER = 64
+"""Rows from which base and adapter are one product, where the sum is rounded once.
+
+Rounded one after the other, what an adapter adds vanishes while it is smaller than half a step of bfloat16 at the base's
+output. Copying the weight for it costs as much as some tens of rows.
+"""
+
+
 class Saved(FunctionCtx):
     """What `LowRank` keeps between forward and backward."""
 
@@ -47,7 +55,10 @@ class LowRank(torch.autograd.Function):
         inner = read @ a_compute.T  # (n, rank)
         ctx.save_for_backward(read, inner, weight, a_compute, b_compute)
         ctx.scale, ctx.dropped = scale, z is not None
-        return functional.linear(x, weight, bias).addmm_(inner, b_compute.T, alpha=scale)
+        if len(x) < TOGETHER or weight.dtype.itemsize >= 4:
+            return functional.linear(x, weight, bias).addmm_(inner, b_compute.T, alpha=scale)
+        both = torch.cat((x, inner * scale), dim=1)  # (n, in + rank)
+        return functional.linear(both, torch.cat((weight, b_compute), dim=1), bias)
 
     @staticmethod
     @once_differentiable
