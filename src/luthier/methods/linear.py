@@ -28,8 +28,8 @@ Linear: TypeAlias = nn.Linear | Conv1D
 TOGETHER = 64
 """Rows from which base and adapter are one product, where the sum is rounded once.
 
-Rounded one after the other, what an adapter adds vanishes while it is smaller than half a step of bfloat16 at the base's
-output. Copying the weight for it costs as much as some tens of rows.
+Rounded one after the other, what an adapter adds vanishes while it is smaller than half a step of bfloat16 at the
+base's output. Copying the weight for it costs as much as some tens of rows.
 """
 
 
