@@ -15,13 +15,6 @@ from luthier.types import Example
 _NAMES = frozenset({"label", "labels", "category", "class", "intent"})
 
 
-def labelled(examples: Sequence[Example], column: str) -> tuple[Example, ...]:
-    """The examples with `label` set and the answer without surrounding space, where the rule above holds."""
-    if not are_labels([example.answer.strip() for example in examples], column):
-        return tuple(examples)
-    return tuple(with_label(example) for example in examples)
-
-
 def with_label(example: Example) -> Example:
     """The example with its answer, less surrounding space, as its label."""
     first, *others = example.completions

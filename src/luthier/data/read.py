@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -13,7 +13,7 @@ from pathlib import Path
 from luthier.data import Shape, recognised, shapes
 from luthier.data.files import Fault, Record, readers, records
 from luthier.data.hub import fingerprint, hub_name, hub_records
-from luthier.data.label import label_set, labelled, with_label
+from luthier.data.label import are_labels, label_set, with_label
 from luthier.data.row import Row
 from luthier.data.text import closest
 from luthier.errors import DataError, RecipeError
@@ -93,15 +93,14 @@ def read(
     examples, left_out = _examples(rows, source, options)
     if not examples:
         first = f"; the first: {left_out[0].id}: {left_out[0].reason}" if left_out else ""
-        raise DataError(f"{source}: no row of {len(rows)} can be used{first or '; it has only a header or nothing'}")
-    if labels is not None:
-        examples = [with_label(example) for example in examples]
-    elif options.output:
-        examples = list(labelled(examples, options.output))
+        raise DataError(f"{source}: no row of {facts.rows} can be used{first or '; it has only a header or nothing'}")
+    if labels is not None or (options.output and are_labels([row.answer.strip() for row in examples], options.output)):
+        _each(examples, with_label)
     found = label_set(examples)
     shown = tuple(labels) if labels is not None else found
-    dressed = tuple(replace(example, prompt=dress(example.prompt, options, shown)) for example in examples)
-    return Reading(dressed, tuple(left_out), facts, found)
+    if options.instruction is not None or options.system is not None:
+        _each(examples, lambda example: replace(example, prompt=dress(example.prompt, options, shown)))
+    return Reading(tuple(examples), tuple(left_out), facts, found)
 
 
 def dress(prompt: Iterable[Message], options: ReadOptions, labels: Sequence[str] | None) -> tuple[Message, ...]:
@@ -187,11 +186,20 @@ def _found(path: str) -> Path:
     return file
 
 
-def _examples(rows: Sequence[Record | Fault], source: str, options: ReadOptions) -> tuple[list[Example], list[LeftOut]]:
+def _each(examples: list[Example], change: Callable[[Example], Example]) -> None:
+    """Changes them where they stand, so that a million are never held twice."""
+    for at, example in enumerate(examples):
+        examples[at] = change(example)
+
+
+def _examples(rows: list[Record | Fault], source: str, options: ReadOptions) -> tuple[list[Example], list[LeftOut]]:
+    """What the rows become; the list is emptied on the way, so that a million are never held twice."""
     shape = _shape(rows, source, options)
     examples: list[Example] = []
     left_out: list[LeftOut] = []
-    for row in rows:
+    rows.reverse()
+    while rows:
+        row = rows.pop()
         place = f"{source}:{row.line}"
         try:
             examples.append(_example(row, place, source, shape, options))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from luthier.data.text import blemish, closest
 from luthier.errors import DataError
-from luthier.types import Json, Message
+from luthier.types import NOTHING, Json, Message
 
 _ROLES = {
     "system": "system",
@@ -90,9 +90,9 @@ class Row:
             raise DataError("'tools' holds something that is not an object; write a list of objects")
         return tools
 
-    def rest(self, *used: str) -> dict[str, Json]:
+    def rest(self, *used: str) -> Mapping[str, Json]:
         """The fields no shape has read."""
-        return {name: value for name, value in self.values.items() if name not in used}
+        return {name: value for name, value in self.values.items() if name not in used} or NOTHING
 
 
 def _message(turn: Json, place: str) -> Message:
