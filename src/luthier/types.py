@@ -12,6 +12,13 @@ from numpy.typing import NDArray
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """What a JSON file can hold."""
 
+NOTHING: Mapping[str, Json] = {}
+"""Shared by all that have no more fields: dicts of their own would be a sixth of the memory of a million rows."""
+
+
+def _nothing() -> Mapping[str, Json]:
+    return NOTHING
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -24,7 +31,7 @@ class Message:
     """Whether its tokens are learned; None follows the run's rule (assistant turns are)."""
     weight: float = 1.0
     """Loss weight of each of its learned tokens; 0 is the same as `train=False`."""
-    fields: Mapping[str, Json] = field(default_factory=dict)
+    fields: Mapping[str, Json] = field(default_factory=_nothing)
     """Anything else the record's message held (`name`, `tool_calls`, `tool_call_id`), handed to the template."""
 
 
@@ -62,7 +69,7 @@ class Example:
     """Every right answer to the prompt, where there are several; empty means the first completion's text."""
     tools: tuple[Mapping[str, Json], ...] = ()
     """Tool definitions, handed to the template."""
-    meta: Mapping[str, Json] = field(default_factory=dict)
+    meta: Mapping[str, Json] = field(default_factory=_nothing)
     """The record's other columns."""
 
     @property
