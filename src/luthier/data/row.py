@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from luthier.data.text import blemish, closest
 from luthier.errors import DataError
-from luthier.types import NOTHING, Json, Message
+from luthier.types import Json, Message
 
 _ROLES = {
     "system": "system",
@@ -92,7 +92,7 @@ class Row:
 
     def rest(self, *used: str) -> Mapping[str, Json]:
         """The fields no shape has read."""
-        return {name: value for name, value in self.values.items() if name not in used} or NOTHING
+        return {name: value for name, value in self.values.items() if name not in used}
 
 
 def _message(turn: Json, place: str) -> Message:
