@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """What a JSON file can hold."""
 
-NOTHING: Mapping[str, Json] = {}
-"""Shared by all that have no more fields: dicts of their own would be a sixth of the memory of a million rows."""
+NOTHING: Mapping[str, Json] = MappingProxyType({})
+"""Shared by all that have no more fields: dicts of their own would be a sixth of a million rows' memory."""
 
 
 def _nothing() -> Mapping[str, Json]:
