@@ -23,8 +23,8 @@ class Finding:
 
     work: Work
     recipe: Recipe
-    right: float
-    """The first loss in float32, ours: what all others should begin with, but for the rounding of bfloat16."""
+    precise: dict[str, Measured]
+    """Luthier and TRL in float32, one seed: what the others would give but for the rounding of bfloat16."""
     arms: dict[str, list[Measured]]
     """Luthier, TRL as it comes and TRL tuned, each once a round."""
     settings: Settings
@@ -45,8 +45,8 @@ class Finding:
         return median(run.peak_bytes for run in self.arms[arm])
 
     def last(self, arm: str) -> list[float]:
-        """For each seed the mean loss of the last three steps."""
-        return [mean(run.losses[-3:]) for run in self.arms[arm]]
+        """The last loss of each seed."""
+        return [ended(run) for run in self.arms[arm]]
 
     def limit(self, arm: str) -> float:
         """T_min in seconds, at the median rate this arm's processes measured."""
@@ -140,15 +140,29 @@ def arm(finding: Finding, name: str, distinct: float, logical: float) -> str:
 
 
 def losses(finding: Finding) -> str:
-    """Whether the arms learned alike: their mean losses apart by no more than seeds of one arm are."""
-    ours = finding.last("Luthier")
-    spread = max(max(v) - min(v) for v in (ours, finding.last("TRL as it comes"), finding.last("TRL tuned")))
-    apart = [abs(mean(ours) - mean(finding.last(name))) for name in ("TRL as it comes", "TRL tuned")]
-    first = f"The right first loss, ours in float32, is {finding.right:.4f}. "
-    if len(ours) < 2:
-        return f"{first}Last losses lie {max(apart):.4f} apart at most; one seed says nothing of the noise."
-    held = "within" if max(apart) <= spread else "NOT within"
-    return f"{first}Last losses lie {max(apart):.4f} apart at most, {held} the {spread:.4f} that seeds of one arm span."
+    """Whether the arms learned alike: whether mean last losses lie no further apart than seeds of one arm do."""
+    ours, theirs = finding.precise["Luthier"], finding.precise["TRL"]
+    said = "In float32, one seed, " + "; ".join(
+        f"{name} begins at {run.losses[0]:.4f} and ends at {ended(run):.4f}"
+        for name, run in (("Luthier", ours), ("TRL", theirs))
+    )
+    names = ("TRL as it comes", "TRL tuned")
+    last = finding.last("Luthier")
+    if len(last) < 2:
+        return f"{said}. One seed says nothing of the noise."
+    spread = max(max(found) - min(found) for found in map(finding.last, finding.arms))
+    gap = max((mean(last) - mean(finding.last(name)) for name in names), key=abs)
+    held = "within" if abs(gap) <= spread else "NOT within"
+    side = "above" if gap > 0 else "below"
+    return (
+        f"{said}. In bfloat16 ours ends {abs(gap):.4f} {side} TRL's at most, {held} the {spread:.4f} that seeds of "
+        "one arm span."
+    )
+
+
+def ended(run: Measured) -> float:
+    """A run's last loss: the mean of its last three steps."""
+    return mean(run.losses[-3:])
 
 
 def tried(finding: Finding) -> Iterable[str]:

@@ -83,9 +83,12 @@ class Bench:
         self.work.save(self.path)
 
     def measure(self) -> Finding:
-        """Tunes TRL, then takes the rounds: Luthier, TRL as it comes, TRL tuned, and again."""
-        right = self.luthier(0, timed=1, settings={"dtype": "float32"}, warmup=0).losses[0]
-        settings, trials = self.tune(right)
+        """Both in float32, which tunes TRL; then the rounds: Luthier, TRL as it comes, TRL tuned, and again."""
+        precise = {
+            "Luthier": self.luthier(0, timed=self.steps, settings={"dtype": "float32"}),
+            "TRL": self.trl_arm(0, {"bf16": False, "weights": "float32"}, timed=self.steps),
+        }
+        settings, trials = self.tune(precise["Luthier"].losses[0])
         arms: dict[str, list[Measured]] = {"Luthier": [], "TRL as it comes": [], "TRL tuned": []}
         for seed in range(self.asked.rounds):
             for name, found in self.round(seed, settings):
@@ -93,8 +96,8 @@ class Bench:
                     raise SystemExit(f"({self.key}) {name}: {found.failed}")
                 arms[name].append(found)
                 say(f"({self.key}) round {seed + 1}, {name}: {', '.join(f'{s:.2f}' for s in found.timed)} s a step")
-        check(self.work, arms)
-        return Finding(self.work, RECIPES[self.key], right, arms, settings, trials)
+        check(self.work, {**arms, "in float32": list(precise.values())})
+        return Finding(self.work, RECIPES[self.key], precise, arms, settings, trials)
 
     def tune(self, right: float) -> tuple[Settings, list[Trial]]:
         """TRL's best settings here, unless they were given."""
@@ -110,11 +113,9 @@ class Bench:
         yield "TRL as it comes", self.trl_arm(seed, {}, timed=self.steps)
         yield "TRL tuned", self.trl_arm(seed, settings, timed=self.steps)
 
-    def luthier(
-        self, seed: int, *, timed: int, settings: Settings | None = None, warmup: int | None = None
-    ) -> Measured:
+    def luthier(self, seed: int, *, timed: int, settings: Settings | None = None) -> Measured:
         """Our arm, in this environment."""
-        found = self.arm(Path(sys.executable), "luthier_side.py", seed, settings or {}, timed, warmup)
+        found = self.arm(Path(sys.executable), "luthier_side.py", seed, settings or {}, timed)
         if found.failed:
             raise SystemExit(f"({self.key}) Luthier: {found.failed}")
         return found
@@ -126,13 +127,10 @@ class Bench:
         say(f"({self.key}) TRL with {settings or 'its defaults'}: {took}")
         return found
 
-    def arm(
-        self, python: Path, script: str, seed: int, settings: Settings, timed: int, warmup: int | None = None
-    ) -> Measured:
+    def arm(self, python: Path, script: str, seed: int, settings: Settings, timed: int) -> Measured:
         """Runs one process and reads the last line it prints."""
         asked = self.asked
-        untimed = asked.warmup if warmup is None else warmup
-        order = Order(self.path, self.model, timed, untimed, seed, asked.threads, settings)
+        order = Order(self.path, self.model, timed, asked.warmup, seed, asked.threads, settings)
         quiet = {"OMP_NUM_THREADS": str(asked.threads), "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
         command = [str(python), str(HERE / script), *order.arguments()]
         try:
@@ -162,7 +160,8 @@ def record(here: Machine, findings: list[Finding]) -> None:
     lines = [json.dumps({"machine": asdict(here)})]
     for finding in findings:
         counts = [asdict(step) for step in finding.work.counts]
-        lines += [json.dumps({"work": finding.work.key, "right": finding.right, "counts": counts})]
+        lines += [json.dumps({"work": finding.work.key, "counts": counts})]
+        lines += [json.dumps({"name": f"{name} in float32", **asdict(run)}) for name, run in finding.precise.items()]
         lines += [json.dumps({"work": finding.work.key, "tried": asdict(trial)}) for trial in finding.trials]
         lines += [json.dumps({"name": name, **asdict(run)}) for name, runs in finding.arms.items() for run in runs]
     RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")

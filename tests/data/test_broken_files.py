@@ -188,6 +188,7 @@ JUNK = st.recursive(
     shape=st.sampled_from(["auto", *shapes]),
 )
 @example(values=[{"\ud83d": 1}], array=False, shape="auto")
+@example(values=[None, {"prompt": "a", "completion": "b"}], array=True, shape="auto")
 @example(values=[{"text": float("inf"), "label": float("nan")}], array=True, shape="label")
 def test_junk_in_json_is_refused_or_accounted_for(values: list[Json], array: bool, shape: str, tmp_path: Path) -> None:
     text = json.dumps(values) if array else "\n".join(map(json.dumps, values))
@@ -299,3 +300,11 @@ def written(folder: Path, name: str, content: bytes) -> str:
     path = folder / name
     path.write_bytes(content)
     return str(path)
+
+
+def test_records_on_one_line_are_told_apart_by_their_number(tmp_path: Path) -> None:
+    rows: list[Json] = [{"text": word, "label": "x"} for word in "abc"]
+    path = written(tmp_path, "x.json", json.dumps(rows).encode())
+    assert [row.id for row in read(path).examples] == ["x.json:1", "x.json:2", "x.json:3"]
+    path = written(tmp_path, "y.json", json.dumps(rows, indent=1).encode())
+    assert [row.id for row in read(path).examples] == ["y.json:2", "y.json:6", "y.json:10"]

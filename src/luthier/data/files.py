@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final, Protocol, TextIO, TypeAlias
 
@@ -161,16 +161,20 @@ def _json_lines(stream: TextIO, path: Path) -> Records:
 
 
 def _array(stream: TextIO, path: Path) -> Records:
+    """Records by the line they begin on; by their number where two begin on one line."""
     text = stream.read(ARRAY_CAP + 1)
     if len(text) > ARRAY_CAP:
         raise DataError(f"{path.name}: is a JSON array of more than {ARRAY_CAP:,} characters; write it as JSONL")
+    rows: list[tuple[int, Json]] = []
     line, seen, position = 1, 0, _after_space(text, text.index("[") + 1)
     while not text.startswith("]", position):
         line, seen = line + text.count("\n", seen, position), position
         value, position = _element(text, position, line, path)
-        yield _json_record(line, value)
+        rows.append((line, value))
     if rest := text[position + 1 :].strip():
         raise DataError(f"{path.name}: goes on after the array ends, with {rest[:20]!r}; remove it")
+    lined = all(above < below for (above, _), (below, _) in pairwise(rows))
+    yield from (_json_record(line if lined else number, value) for number, (line, value) in enumerate(rows, 1))
 
 
 def _element(text: str, position: int, line: int, path: Path) -> tuple[Json, int]:
