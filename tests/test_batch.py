@@ -27,7 +27,7 @@ def path(batch: Batch, leaf: int) -> list[int]:
     return out[::-1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lists)
 def test_every_path_spells_its_sequence_and_each_prefix_is_there_once(rows):
     batch = pack([sequence(r) for r in rows], worthwhile=1)
@@ -38,7 +38,7 @@ def test_every_path_spells_its_sequence_and_each_prefix_is_there_once(rows):
     assert batch.depth.tolist() == [len(path(batch, i)) - 1 for i in range(batch.distinct)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lists, st.integers(1, 9))
 def test_a_branch_that_saves_too_little_is_not_made_and_no_path_changes(rows, worthwhile):
     batch = pack([sequence(r) for r in rows], worthwhile=worthwhile)
@@ -55,7 +55,7 @@ def test_a_long_beginning_is_shared_and_a_chance_word_behind_it_is_not():
     assert batch.distinct == 20 + 3 + 3 + 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lists)
 def test_a_query_sees_exactly_itself_and_its_ancestors(rows):
     batch = pack([sequence(r) for r in rows], worthwhile=1)
@@ -65,7 +65,7 @@ def test_a_query_sees_exactly_itself_and_its_ancestors(rows):
         assert seen[query].nonzero().flatten().tolist() == path(batch, query)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lists)
 def test_every_learned_token_of_every_sequence_is_listed_in_order(rows):
     batch = pack([sequence(r) for r in rows], worthwhile=1)
@@ -73,7 +73,7 @@ def test_every_learned_token_of_every_sequence_is_listed_in_order(rows):
     assert list(zip(batch.sequence.tolist(), batch.tokens[batch.target].tolist(), strict=True)) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(lists, st.integers(1, 12))
 def test_a_cut_keeps_every_sequence_once_and_stays_within_its_budget(rows, budget):
     sequences = [sequence(r, example=str(i), group=i // 2) for i, r in enumerate(rows)]

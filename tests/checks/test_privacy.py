@@ -98,13 +98,13 @@ def test_answers_other_turns_and_fields_are_looked_at_too() -> None:
     assert ", and 1 more" in issue.why
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**14 - 1))
 def test_any_other_check_digit_fails_luhn(digits: int) -> None:
     assert sum(is_card(f"4{digits:014d}{last}") for last in range(10)) == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**18 - 1), st.integers(2, 98))
 def test_an_account_has_one_pair_of_check_digits(account: int, check: int) -> None:
     body = f"{account:018d}"
@@ -128,7 +128,7 @@ def test_the_same_value_gets_the_same_stand_in_however_it_is_written() -> None:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from([*PERSONAL, *SECRET, *INNOCENT, " or ", ", "]), max_size=6))
 def test_a_redacted_text_is_clean_and_stays_as_it_is(pieces: list[str]) -> None:
     once = redactor()(" ".join(pieces))

@@ -33,7 +33,7 @@ def pairs(reading: Reading) -> list[tuple[str, str, str]]:
 FIELD = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(str.strip)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.tuples(FIELD, FIELD), min_size=1, max_size=6))
 def test_a_table_written_by_the_csv_module_reads_back_with_the_line_each_record_starts_on(
     rows: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
@@ -49,7 +49,7 @@ def test_a_table_written_by_the_csv_module_reads_back_with_the_line_each_record_
         text += raw
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=st.lists(st.tuples(FIELD, FIELD), min_size=1, max_size=6), packed=st.booleans(), array=st.booleans())
 def test_json_reads_back_what_was_written(
     rows: list[tuple[str, str]], packed: bool, array: bool, tmp_path_factory: pytest.TempPathFactory

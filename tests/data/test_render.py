@@ -50,7 +50,7 @@ def learned(rendered: Rendered, made: PreTrainedTokenizerBase) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("family", CONSISTENT)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(question=TEXT, answer=TEXT)
 def test_training_begins_with_exactly_what_serving_renders(family: str, kind: str, question: str, answer: str) -> None:
     made, example = tokenizer(family, kind), dialogue(question, answer)

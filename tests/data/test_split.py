@@ -31,7 +31,7 @@ def where(parts: dict[str, tuple[Example, ...]]) -> dict[str, str]:
     return {row.id: part for part, rows in parts.items() for row in rows}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rows=st.lists(ROW, max_size=40), shares=SHARES, seed=st.integers(0, 3), shuffle=st.randoms(use_true_random=False)
 )

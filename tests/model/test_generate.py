@@ -77,7 +77,7 @@ def test_the_limit_is_kept_and_stopping_is_told_from_it():
 trees = st.lists(st.lists(st.integers(3, 8), min_size=1, max_size=5).map(lambda c: [*c, 2]), min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(trees, st.integers(0, 99))
 def test_the_searched_choice_is_the_maximum_over_all_candidates(candidates, seed):
     model = MODEL
