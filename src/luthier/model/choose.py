@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
+from torch import Tensor
 
 from luthier.batch import cut, pack, sum_by_sequence
 from luthier.errors import ShapeError
 from luthier.model.forward import evaluating, forward
-from luthier.model.generate import AT_ONCE, Decoder, Prompts, Rows, scored_tail
+from luthier.model.generate import AT_ONCE, Decoder, Prompts, scored_tail
 from luthier.model.load import Model
 
 BEAM = 4
@@ -51,8 +51,8 @@ class _Branch:
     """Of the path down to it."""
     token: int
     node: _Node
-    before: Rows
-    """Where the path before its token stands: one row, without its axis, and without scores."""
+    path: tuple[int, ...]
+    """Where the tokens before its own stand in the cache, after the prompt."""
 
 
 @dataclass(slots=True)
@@ -113,34 +113,31 @@ def _search(model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]])
     root, size = _tree(candidates)
     decoder = Decoder(model, prompts, room=len(prompts) * size)
     found = [_Row([0.0] * len(candidates)) for _ in prompts]
-    for at, row in enumerate(found):
-        _score(row, root, 0.0, decoder.start, at)
-    while grown := [(row, branch) for row in found for branch in row.growing()]:
+    for row, logprobs in zip(found, decoder.start.logprobs, strict=True):
+        _score(row, root, 0.0, logprobs, ())
+    while grown := [(at, branch) for at, row in enumerate(found) for branch in row.growing()]:
         for first in range(0, len(grown), AT_ONCE):
             some = grown[first : first + AT_ONCE]
-            rows = decoder.step(_gathered([branch for _, branch in some]), [branch.token for _, branch in some])
-            for at, (row, branch) in enumerate(some):
-                _score(row, branch.node, branch.logprob, rows, at)
+            place = decoder.cache.length
+            rows = decoder.after([at for at, _ in some], [branch.path for _, branch in some])
+            stepped = decoder.step(rows, [branch.token for _, branch in some])
+            for number, (at, branch) in enumerate(some):
+                path = (*branch.path, place + number)
+                _score(found[at], branch.node, branch.logprob, stepped.logprobs[number], path)
     return found
 
 
-def _score(row: _Row, node: _Node, logprob: float, rows: Rows, at: int) -> None:
-    """Scores the children of a node whose path stands at `rows[at]`; what they go on from needs no scores of others."""
+def _score(row: _Row, node: _Node, logprob: float, logprobs: Tensor, path: tuple[int, ...]) -> None:
+    """Scores the children of a node by the (v,) log-probabilities after its path."""
     tokens = list(node.children)
-    place = Rows(rows.seen[at], rows.depth[at], rows.logprobs[at, :0].clone())
-    for token, more in zip(tokens, rows.logprobs[at, tokens].tolist(), strict=True):
+    for token, more in zip(tokens, logprobs[tokens].tolist(), strict=True):
         child, total = node.children[token], logprob + more
         for candidate in child.below:
             row.bound[candidate] = total
         if child.ends:
             row.best = max(row.best, total)
         if child.children:
-            row.open.append(_Branch(total, token, child, place))
-
-
-def _gathered(branches: Sequence[_Branch]) -> Rows:
-    """The states the branches go on from, as rows of one step."""
-    return Rows(*(torch.stack([getattr(one.before, name) for one in branches]) for name in Rows.__dataclass_fields__))
+            row.open.append(_Branch(total, token, child, path))
 
 
 def _tree(candidates: Sequence[Sequence[int]]) -> tuple[_Node, int]:

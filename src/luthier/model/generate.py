@@ -70,6 +70,14 @@ class Decoder:
         seen[:, : batch.distinct] = forest.allowed(None)[batch.leaf]
         self.start = Rows(seen, batch.depth[batch.leaf], self._scored(hidden[batch.leaf]))
 
+    def after(self, prompts: Sequence[int], paths: Sequence[Sequence[int]]) -> Rows:
+        """Rows, without scores, that stand after a prompt and the decoded tokens at these places of the cache."""
+        index = torch.tensor(prompts, device=self.start.seen.device)
+        seen, depth = self.start.seen[index], self.start.depth[index]
+        row = [at for at, path in enumerate(paths) for _ in path]
+        seen[row, [place for path in paths for place in path]] = True
+        return Rows(seen, depth + torch.tensor([len(path) for path in paths], device=depth.device), seen[:, :0])
+
     def step(self, rows: Rows, tokens: Sequence[int]) -> Rows:
         """Every row goes on by one token; a few rows at a time, so that each attends to little but its own."""
         parts = [slice(a, a + AT_ONCE) for a in range(0, len(tokens), AT_ONCE)]

@@ -7,6 +7,7 @@ network only for a hub id. How attention is computed is not decided here: it ope
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,14 @@ from luthier.model.precision import keep_stream
 
 UNBOUNDED = 2**31
 """A context length that stands for "none stated"."""
+
+KERNELS_KEPT = 64
+"""Kernels that oneDNN keeps, and torch beside it, of 0.4 MB each; a step of one shape needs some tens.
+
+Left alone they keep 1,024, and every new number of rows brings a step's worth: gigabytes over a run.
+"""
+KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+"""Where the two are told so; read at a process's first product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,7 @@ def load(options: ModelOptions, *, masters: bool = False) -> Model:
     would lose its low bits otherwise.
     Raises ModelError with the remedy if there is no such model, device or safe format.
     """
+    bound_kernel_caches()
     place = find(options.name)
     folder = converted(place.path) if place.path is not None and place.is_gguf else place.path
     _refuse_unsafe(folder)
@@ -112,6 +122,12 @@ def load(options: ModelOptions, *, masters: bool = False) -> Model:
     stop = stop_tokens(network, tokenizer)
     length = options.max_length or _context(network.config)
     return Model(network, tokenizer, options.name, device, dtype, stop, max_length=length)
+
+
+def bound_kernel_caches() -> None:
+    """Keeps the CPU's kernel caches from growing with every new shape; what the environment says already, stands."""
+    for name in KERNEL_CACHES:
+        os.environ.setdefault(name, str(KERNELS_KEPT))
 
 
 def load_tokenizer(options: ModelOptions) -> tuple[PreTrainedTokenizerBase, int]:
