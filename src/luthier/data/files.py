@@ -33,7 +33,7 @@ class Record:
     """One row of a file."""
 
     line: int
-    """The line it begins on, from 1; the row's number where a format has no lines."""
+    """The line it begins on, from 1; the row's number where a format has no lines. No two rows of a file have one."""
     values: dict[str, Json]
     """Its fields by column."""
 
@@ -73,7 +73,7 @@ def _separated(path: Path, encoding: str | None) -> Records:
     with open_text(path, encoding=encoding) as stream, _fields_up_to(LINE_CAP):
         source = lines(stream, path.name)
         first = next(source, "")
-        reader = csv.reader(chain([first], source), delimiter=_delimiter(first, path), strict=True)
+        reader = csv.reader(chain([first], source), delimiter=delimiter(first, path), strict=True)
         rows = _csv_rows(reader, path)
         header = _header(next(rows, None), path)
         for line, row in rows:
@@ -120,7 +120,7 @@ def _csv_record(line: int, row: list[str] | csv.Error, header: list[str], path: 
     return Record(line, dict(zip(header, row, strict=True)))
 
 
-def _delimiter(header: str, path: Path) -> str:
+def delimiter(header: str, path: Path) -> str:
     """Tab for TSV; for CSV a comma, or the only other separator that a header without commas holds."""
     if ".tsv" in path.suffixes:
         return "\t"
@@ -165,10 +165,12 @@ def _array(stream: TextIO, path: Path) -> Records:
     if len(text) > ARRAY_CAP:
         raise DataError(f"{path.name}: is a JSON array of more than {ARRAY_CAP:,} characters; write it as JSONL")
     line, seen, position = 1, 0, _after_space(text, text.index("[") + 1)
+    name = 0
     while not text.startswith("]", position):
         line, seen = line + text.count("\n", seen, position), position
         value, position = _element(text, position, line, path)
-        yield _json_record(line, value)
+        name = max(line, name + 1)  # of several on one line each has a number of its own
+        yield _json_record(name, value)
     if rest := text[position + 1 :].strip():
         raise DataError(f"{path.name}: goes on after the array ends, with {rest[:20]!r}; remove it")
 
