@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,17 @@ def mend(tmp: Path, train: Path, *words: object, into: str = "fixed") -> list[di
     return [json.loads(line) for line in (tmp / into / "fixes.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def flagged(output: str) -> set[str]:
+    return {check for check, count in json.loads(output)["flagged"].items() if count}
+
+
 def rows_of(path: Path) -> list[tuple[str, str]]:
     return [(row.question, row.answer) for row in read(str(path), ReadOptions()).examples]
+
+
+def plainly(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Without what tells two spellings of one prompt apart."""
+    return sorted((" ".join(re.sub(r"\W", " ", text).casefold().split()), label) for text, label in rows)
 
 
 def as_lines(rows: list[tuple[str, str]]) -> str:
@@ -114,7 +124,7 @@ def test_planted_defects_are_mended_and_undone(tmp_path, name, back):
         "mojibake",
     }
     again = luthier("check", mended, "--out", tmp_path / "b", "--fast", "--json")
-    assert not MENDED & set(json.loads(again.stdout)["flagged"])
+    assert not MENDED & flagged(again.stdout)
     train.rename(tmp_path / "elsewhere")
     done = luthier("check", "--undo", tmp_path / "fixed", "--json")
     (file,) = json.loads(done.stdout)["files"]
@@ -160,7 +170,7 @@ def test_laws_of_mending(tmp_path_factory, rows, shuffle):
     assert (tmp / "twice" / "train.csv").read_bytes() == (tmp / "fixed" / "train.csv").read_bytes()
     mixed = table(tmp / "mixed.csv", shuffle.sample(rows, len(rows)))
     mend(tmp, mixed, into="mixed")
-    assert sorted(rows_of(tmp / "mixed" / "mixed.csv")) == sorted(kept)
+    assert plainly(rows_of(tmp / "mixed" / "mixed.csv")) == plainly(kept)
     assert luthier("check", "--undo", tmp / "fixed", "--out", tmp / "back").exit_code == 0
     assert (tmp / "back" / "train.csv").read_bytes() == train.read_bytes()
 
@@ -202,9 +212,9 @@ def test_two_files_of_one_name_and_rows_on_one_line_are_kept_apart(tmp_path):
 
 def test_redacted_texts_are_nowhere_and_come_back_from_the_original_alone(tmp_path):
     secret = ("write to ann.lee@firm.org, it said woof", "dog")
-    train = table(tmp_path / "train.csv", [*CLEAN, secret, secret, COPY, ("ann.lee@firm.org\u200b says moo", "cow")])
+    train = table(tmp_path / "train.csv", [*CLEAN, secret, secret, COPY, ("ann.l\u200bee@firm.org says moo", "cow")])
     mend(tmp_path, train, "--redact")
-    assert not [p for p in (tmp_path / "fixed").iterdir() if "ann.lee" in p.read_text()]
+    assert not [p for p in (tmp_path / "fixed").iterdir() if "firm.org" in p.read_text()]
     done = luthier("check", "--undo", tmp_path / "fixed", "--out", tmp_path / "back")
     assert "copied from the original" in " ".join(done.output.split())
     assert (tmp_path / "back" / "train.csv").read_bytes() == train.read_bytes()
@@ -253,7 +263,7 @@ def test_a_cap_leaves_out_and_never_repeats(tmp_path):
 
 @pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
 def test_weights_are_written_read_and_undone(tmp_path, name):
-    rows = [*CLEAN, *(("only one more dog %d said woof in place %d" % (n, n * n), "dog") for n in range(6))]
+    rows = [*CLEAN, *((f"only one more dog {n} said woof in place {n * n}", "dog") for n in range(6))]
     train = written(tmp_path / name, rows)
     mend(tmp_path, train, "--balance", "weight", "--silent", "near_duplicate")
     weighted = read(str(tmp_path / "fixed" / name), ReadOptions(weight="weight")).examples
@@ -286,7 +296,7 @@ def test_a_split_leaks_nothing_keeps_groups_and_is_undone(tmp_path):
     files = [fixed / "train.csv", "--validation", fixed / "validation.csv", "--test", fixed / "test.csv"]
     again = luthier("check", *files, "--group", "user", "--out", tmp_path / "b", "--fast", "--json")
     facts = json.loads(again.stdout)
-    assert not {"leak", "near_leak", "group_leak"} & set(facts["flagged"])
+    assert not {"leak", "near_leak", "group_leak"} & flagged(again.stdout)
     assert sum(facts["rows"].values()) == len(rows)
     assert luthier("check", "--undo", fixed, "--out", tmp_path / "back").exit_code == 0
     assert (tmp_path / "back" / "rows.csv").read_bytes() == train.read_bytes()

@@ -1,14 +1,13 @@
 """Which of rows that say the same are kept when the data is mended, and which can go.
 
-The best is the row that the audit doubts least, then the one with the longer answer, with more columns filled in, with
-the longer prompt; of equals the one whose text sorts first, so that the order of rows decides nothing but between rows
-that are the same to the letter, of which the first stays. Votes are counted inside a split: a held-out row is never
+The best is the row that the audit doubts least, then the one with the longer answer, with more columns filled in; then
+of copies the first, and of rows nearly the same the one with the longer prompt, so that the order of rows decides
+nothing but which spelling of one prompt stays. Votes are counted inside a split: a held-out row is never
 judged by the rows it is there to judge.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
@@ -20,19 +19,19 @@ from luthier.checks.prompts import excerpt, prompts, wording
 from luthier.checks.runs import worded
 from luthier.types import Example
 
-Merit: TypeAlias = tuple[int, int, int, int, str]
-"""Doubts, then less the length of the answer, the columns filled in, the length of the prompt; then the text."""
+Merit: TypeAlias = tuple[int, int, int]
+"""The lower, the better: doubts, less the length of the answer, less the columns filled in."""
 
 FEWEST: Final = 10
 """Rows of one prompt for each that may want something else without the others being in doubt; one always may."""
-_BETTER: Final = ("is doubted less", "has the longer answer", "has more columns filled in", "has the longer prompt")
+_BETTER: Final = ("is doubted less", "has the longer answer", "has more columns filled in")
 
 
 def spare_copies(corpus: Corpus, evidence: Evidence) -> Iterator[Spare]:
     """All but the best of the rows of one split with the same prompt and the same answer."""
     for part in PARTS:
         for places in copies(corpus, part):
-            best = min(places, key=lambda at: _merit(corpus.rows[at], evidence))
+            best = min(places, key=lambda at: (_merit(corpus.rows[at], evidence), at))
             for at in places:
                 if at != best:
                     yield _spare(corpus, at, best, "the same prompt and answer", evidence)
@@ -47,7 +46,7 @@ def spare_near(corpus: Corpus, evidence: Evidence) -> Iterator[Spare]:
             near[one].append(other)
             near[other].append(one)
         kept: set[int] = set()
-        for at in sorted(near, key=lambda at: (_merit(corpus.rows[at], evidence), at)):
+        for at in sorted(near, key=lambda at: (_merit(corpus.rows[at], evidence), _length_and_text(corpus.rows[at]))):
             stand = [other for other in near[at] if other in kept]
             if not stand:
                 kept.add(at)
@@ -95,14 +94,16 @@ def _outvoted(rows: Sequence[Example], evidence: Evidence) -> Iterator[Spare]:
 
 def _merit(row: Example, evidence: Evidence) -> Merit:
     filled = sum(value not in (None, "") for value in row.meta.values())
+    return evidence.doubts.get(row.id, 0), -len(wording(row)), -filled
+
+
+def _length_and_text(row: Example) -> tuple[int, str]:
     asked = "\n".join(message.content for message in row.prompt)
-    text = json.dumps([asked, wording(row), dict(row.meta)], sort_keys=True)
-    return evidence.doubts.get(row.id, 0), -len(wording(row)), -filled, -len(asked), text
+    return -len(asked), asked
 
 
 def _spare(corpus: Corpus, place: int, best: int, shared: str, evidence: Evidence) -> Spare:
     row, kept = corpus.rows[place], corpus.rows[best]
-    ranked = zip(_BETTER, _merit(kept, evidence), _merit(row, evidence), strict=False)
-    better = next((why for why, one, other in ranked if one != other), None)
-    why = f"{row.id} and {kept.id} have {shared}; {kept.id} stays, which {better or 'is listed first or sorts first'}"
-    return Spare(row.id, kept.id, why)
+    ranked = zip(_BETTER, _merit(kept, evidence), _merit(row, evidence), strict=True)
+    better = next((f", which {why}" for why, one, other in ranked if one != other), "")
+    return Spare(row.id, kept.id, f"{row.id} and {kept.id} have {shared}; {kept.id} stays{better}")

@@ -9,7 +9,7 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +101,17 @@ def opened(path: str, *, encoding: str | None = None) -> Iterator[tuple[Form, It
         head = next(found)
         assert isinstance(head, str), "what comes first is the head"
         yield _form(file, encoding, head), (one for one in found if isinstance(one, Written))
+
+
+def texts(value: Json, change: Callable[[str], str]) -> Json:
+    """A value with every text in it changed; names of fields stay."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [texts(one, change) for one in value]
+    if isinstance(value, dict):
+        return {name: texts(one, change) for name, one in value.items()}
+    return value
 
 
 def _has_lines(path: Path, encoding: str | None) -> bool:

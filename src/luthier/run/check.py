@@ -90,7 +90,11 @@ def check(
     lines = "".join(json.dumps(asdict(issue), ensure_ascii=False) + "\n" for issue in found.issues)
     write_text(out / "issues.jsonl", lines)
     facts = as_json(found, corpus, files)
-    fixed = _fix(found, corpus, readings, recipe, mended, mend or MendOptions()) if mended is not None else None
+    fixed = (
+        _fix(found, corpus, readings, recipe, mended, mend or MendOptions())
+        if mended and not found.interrupted
+        else None
+    )
     write_json(out / "audit.json", facts)
     return Checked(found, corpus, write_page(out, found, corpus, files), facts, fixed)
 

@@ -14,6 +14,9 @@ from luthier.errors import RecipeError
 from luthier.types import Example
 from luthier.words import counted
 
+WEIGHT = "weight"
+"""Column of the rows' loss weights; `data.weight` names it to a run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Balance:
@@ -37,7 +40,7 @@ def balance(text: str) -> Balance:
 def balanced(corpus: Corpus, options: Balance) -> tuple[dict[str, str], dict[str, tuple[float, str]]]:
     """Training rows to leave out, with the reason; and the weight of each that stays, with the reason.
 
-    Raises RecipeError where training rows have no labels.
+    Raises RecipeError where training rows have no labels, or a column of weights already.
     """
     rows = [corpus.rows[at] for at in corpus.of("train")]
     if missing := [row.id for row in rows if row.label is None]:
@@ -45,9 +48,16 @@ def balanced(corpus: Corpus, options: Balance) -> tuple[dict[str, str], dict[str
         raise RecipeError(f"--balance: {counted(len(missing), 'row')} ({missing[0]} ...) have no label; {remedy}")
     counts = Counter(row.label or "" for row in rows)
     if options.by == "weight":
+        _refuse_weighted(rows)
         return {}, {row.id: _weight(row.label or "", counts) for row in rows}
     most = options.rows if options.rows is not None else median_low(counts.values())
     return _over(rows, counts, most, corpus.options.seed), {}
+
+
+def _refuse_weighted(rows: list[Example]) -> None:
+    if held := next((row.id for row in rows if WEIGHT in row.meta), None):
+        remedy = f"rename it, or train with data.weight={WEIGHT} if it holds the rows' loss weights already"
+        raise RecipeError(f"--balance weight: {held} has a column {WEIGHT!r}; {remedy}")
 
 
 def _weight(label: str, counts: Counter[str]) -> tuple[float, str]:

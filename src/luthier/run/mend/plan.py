@@ -15,9 +15,9 @@ from luthier.checks.audit import Audit
 from luthier.checks.check import Evidence
 from luthier.checks.labels import judged_places
 from luthier.checks.redact import redactor
+from luthier.data.raw import texts
 from luthier.data.read import LeftOut
 from luthier.data.split import SplitOptions
-from luthier.data.write import texts
 from luthier.errors import RecipeError
 from luthier.run.mend.balance import Balance, balanced
 from luthier.run.mend.part import parted
@@ -99,7 +99,7 @@ def plan(corpus: Corpus, found: Audit, options: MendOptions, *, unreadable: Iter
         draft.left_out |= {row: Reason("balance", why) for row, why in drops.items()}
         weights = {row: (weight, Reason("balance", why)) for row, (weight, why) in given.items()}
     rewrites = {row: tuple(some) for row, some in draft.rewrites.items()}
-    return Plan(draft.left_out, rewrites, change, weights, parts, draft.untouched(found, redacted=options.redact))
+    return Plan(draft.left_out, rewrites, change, weights, parts, draft.untouched(found, options))
 
 
 class _Draft:
@@ -152,9 +152,10 @@ class _Draft:
         if any(changed.get(row.id, row) != row for row in self.corpus.rows):
             self._keep(lambda row: changed.get(row.id, row))
 
-    def untouched(self, found: Audit, *, redacted: bool) -> tuple[Issue, ...]:
+    def untouched(self, found: Audit, options: MendOptions) -> tuple[Issue, ...]:
         """The flagged issues whose rows all stand as they stood."""
-        mended = {"personal_data", "secret"} if redacted else set()
+        mended = {"personal_data", "secret"} if options.redact else set()
+        mended |= {"imbalance"} if options.balance is not None else set()
         touched = self.left_out.keys() | self.rewrites.keys()
         return tuple(
             issue

@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from luthier.run.mend.balance import WEIGHT
 from luthier.run.mend.undo import Undone
-from luthier.run.mend.write import WEIGHT, Fixed
+from luthier.run.mend.write import Fixed
 from luthier.types import Json
 from luthier.words import counted
 
@@ -30,8 +31,10 @@ def told(fixed: Fixed) -> list[RenderableType]:
     """What was done, by kind, with the first rows; what is left to people; how to go on."""
     parts: list[RenderableType] = [Text(_head(fixed), style="bold")]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for justify in ("left", "right", "left", "left"):
-        table.add_column(justify="right" if justify == "right" else "left", overflow="fold")
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_column(overflow="fold")
     for (action, check), (count, first) in fixed.done.items():
         more = ", ..." if count > len(first) else ""
         table.add_row(action, f"{count:,}", check.replace("_", " "), Text(", ".join(first) + more, style="dim"))

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 from luthier.data.raw import Written, opened
 from luthier.errors import RunError
@@ -91,8 +91,8 @@ def _rebuild(
     draft.replace(target)
 
 
-def _opened(path: Path, *, zipped: bool) -> gzip.GzipFile | BinaryIO:
-    return gzip.open(path, "wb") if zipped else path.open("wb")
+def _opened(path: Path, *, zipped: bool) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "wb")) if zipped else path.open("wb")
 
 
 def _texts(

@@ -14,17 +14,15 @@ from typing import BinaryIO
 from luthier.checks import checks
 from luthier.data.files import Fault, Record
 from luthier.data.hub import hub_name
-from luthier.data.raw import Form, Written, opened
+from luthier.data.raw import Form, Written, opened, texts
 from luthier.data.text import open_bytes
-from luthier.data.write import texts
-from luthier.errors import RecipeError, RunError
+from luthier.errors import RunError
 from luthier.manifest import sha256 as sha256_of
+from luthier.run.mend.balance import WEIGHT
 from luthier.run.mend.ledger import LINES, SUMMARY, Exact, Origin, Summary, as_line, load, save
 from luthier.run.mend.plan import Plan, Reason
 from luthier.types import Json
 
-WEIGHT = "weight"
-"""Column of the rows' loss weights; `data.weight` names it to a run."""
 PARTS = ("train", "validation", "test")
 EXACT: tuple[Exact, ...] = ("bytes", "content", "records")
 
@@ -81,20 +79,18 @@ class _Log:
 def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: str | None = None) -> Fixed:
     """Writes the mended files, `fixes.jsonl` and `fixes.json`, each whole or not at all. sources: by role.
 
-    Raises RunError where the folder holds one of the files that are read, or the ledger of others; RecipeError where
-    rows are to be weighted that have such a column.
+    Raises RunError where the folder holds one of the files that are read, or the ledger of others.
     """
     _refuse(sources, folder)
     folder.mkdir(parents=True, exist_ok=True)
     names, log = _names(sources, plan), _Log()
     drafts = {name: folder / f".{name}.unfinished" for name in (*names.values(), LINES)}
-    with ExitStack() as stack:
-        streams = {name: stack.enter_context(draft.open("wb")) for name, draft in drafts.items()}
-        origins = []
-        for role, source in sources.items():
-            homes = names if plan.parts is not None else {role: names[role]}
-            desk = _Desk(role, source, plan, log, {part: streams[name] for part, name in homes.items()}, streams[LINES])
-            origins.append(desk.mend(folder, encoding))
+    try:
+        origins = _drafted(sources, drafts, names, plan, log, encoding)
+    except BaseException:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+        raise
     for name, draft in drafts.items():
         draft.replace(folder / name)
     save(folder, Summary(tuple(origins), names, {name: sha256_of(folder / name) for name in drafts}, log.withheld))
@@ -109,6 +105,25 @@ def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: 
         withheld=log.withheld,
         weighted=bool(plan.weights),
     )
+
+
+def _drafted(
+    sources: Mapping[str, Source],
+    drafts: Mapping[str, Path],
+    names: Mapping[str, str],
+    plan: Plan,
+    log: _Log,
+    encoding: str | None,
+) -> list[Origin]:
+    """Writes everything under the drafts' names; what the files were."""
+    origins = []
+    with ExitStack() as stack:
+        streams = {name: stack.enter_context(draft.open("wb")) for name, draft in drafts.items()}
+        for role, source in sources.items():
+            homes = names if plan.parts is not None else {role: names[role]}
+            desk = _Desk(role, source, plan, log, {part: streams[name] for part, name in homes.items()}, streams[LINES])
+            origins.append(desk.mend(drafts[LINES].parent, encoding))
+    return origins
 
 
 @dataclass(slots=True)
@@ -181,23 +196,25 @@ class _Desk:
             reasons += [Reason("redact", "holds personal data or a secret")] if after != mended else []
             mended = after
         if name in self.plan.weights:
-            if WEIGHT in values:
-                remedy = f"rename it, or train with data.weight={WEIGHT} if it holds the rows' loss weights already"
-                raise RecipeError(f"--balance weight: {name} has a column {WEIGHT!r}; {remedy}")
             weight, reason = self.plan.weights[name]
             mended, reasons = {**mended, WEIGHT: weight}, [*reasons, reason]
         return mended, reasons
 
     def _withheld(self, entry: dict[str, Json], one: Written) -> dict[str, Json]:
         """A line of the ledger without what was redacted: evidence quotes rows, so the check's title stands for it."""
-        redact = self.plan.redact
-        assert redact is not None, "only where something is redacted"
-        held = isinstance(one.row, Fault) or texts(dict(one.row.values), redact) != one.row.values
+        held = isinstance(one.row, Fault) or self._holds(str(entry["id"]), one.row.values)
         named = str(entry["check"]).split(", ")
         kept = {key: value for key, value in entry.items() if not held or key not in ("text", "before", "after")}
         self.log.withheld += held and "text" in entry
         whys: dict[str, Json] = {"why": "; ".join(checks[name].title if name in checks else name for name in named)}
         return {**kept, **whys, **({"withheld": True} if held and "text" in entry else {})}
+
+    def _holds(self, name: str, values: dict[str, Json]) -> bool:
+        """Whether a row's texts hold what is redacted, as they stand or once they are repaired."""
+        redact = self.plan.redact
+        assert redact is not None, "only where something is redacted"
+        as_read = {column: texts(value, redact) for column, value in values.items()}
+        return as_read != values or any(reason.check == "redact" for reason in self._mended(name, values)[1])
 
 
 def _rewriting(values: dict[str, Json], mended: dict[str, Json], reasons: Iterable[Reason]) -> dict[str, Json]:
