@@ -34,7 +34,7 @@ def spare_copies(corpus: Corpus, evidence: Evidence) -> Iterator[Spare]:
             best = min(places, key=lambda at: (_merit(corpus.rows[at], evidence), at))
             for at in places:
                 if at != best:
-                    yield _spare(corpus, at, best, "the same prompt and answer", evidence)
+                    yield _spare(corpus, at, best, "the same prompt and answer", evidence, "stands first")
 
 
 def spare_near(corpus: Corpus, evidence: Evidence) -> Iterator[Spare]:
@@ -53,7 +53,11 @@ def spare_near(corpus: Corpus, evidence: Evidence) -> Iterator[Spare]:
                 continue
             best = min(stand, key=lambda other: (-links[min(at, other), max(at, other)], other))
             alike = links[min(at, best), max(at, best)]
-            yield _spare(corpus, at, best, f"{alike:.0%} of the three-word runs, and an answer that agrees", evidence)
+            shared = f"{alike:.0%} of the three-word runs of their prompts in common, and answers that agree"
+            longer = (
+                "is longer" if _length_and_text(corpus.rows[best])[0] < _length_and_text(corpus.rows[at])[0] else ""
+            )
+            yield _spare(corpus, at, best, shared, evidence, longer)
 
 
 def outvoted(corpus: Corpus, evidence: Evidence) -> Iterator[Spare]:
@@ -102,8 +106,9 @@ def _length_and_text(row: Example) -> tuple[int, str]:
     return -len(asked), asked
 
 
-def _spare(corpus: Corpus, place: int, best: int, shared: str, evidence: Evidence) -> Spare:
+def _spare(corpus: Corpus, place: int, best: int, shared: str, evidence: Evidence, otherwise: str) -> Spare:
     row, kept = corpus.rows[place], corpus.rows[best]
     ranked = zip(_BETTER, _merit(kept, evidence), _merit(row, evidence), strict=True)
-    better = next((f", which {why}" for why, one, other in ranked if one != other), "")
-    return Spare(row.id, kept.id, f"{row.id} and {kept.id} have {shared}; {kept.id} stays{better}")
+    better = next((why for why, one, other in ranked if one != other), otherwise)
+    stays = f"{kept.id} stays" + (f", which {better}" if better else "")
+    return Spare(row.id, kept.id, f"{row.id} and {kept.id} have {shared}; {stays}")

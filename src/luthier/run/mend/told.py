@@ -75,19 +75,27 @@ def undone_as_json(done: Sequence[Undone]) -> dict[str, Json]:
 def _head(fixed: Fixed) -> str:
     files = ", ".join(f"{path} ({counted(fixed.rows[role], 'row')})" for role, path in fixed.files.items())
     if not fixed.done:
-        return f"nothing to mend: {files} holds every row as it was"
+        return f"nothing to mend: every row stands as it was in {files}"
     return f"mended: {counted(fixed.read, 'row')} read, now {files}"
 
 
+def _to_train(fixed: Fixed) -> list[str]:
+    """How to train on a file that was divided."""
+    if not fixed.divided:
+        return []
+    options = {"train": "--data", "validation": "--validation", "test": "--test"}
+    return ["train: luthier train " + " ".join(f"{options[role]} {path}" for role, path in fixed.files.items())]
+
+
 def _next(fixed: Fixed) -> list[str]:
-    lines = [f"train with data.weight={WEIGHT}, or the weights are not used"] if fixed.weighted else []
+    lines = _to_train(fixed)
+    lines += [f"train with data.weight={WEIGHT}, or the weights are not used"] if fixed.weighted else []
     lines += [f"{role}: no row is left; read the ledger" for role, count in fixed.rows.items() if not count]
     if not fixed.done:
         return lines
     lines.append(f"ledger: {fixed.folder / 'fixes.jsonl'}, a line for each row that is not what it was")
     if fixed.withheld:
         held = counted(fixed.withheld, "row")
-        lines.append(
-            f"the ledger leaves out the texts of {held}, which held what was redacted: undoing takes the original file"
-        )
+        lines.append(f"the ledger leaves out the texts of {held}, which held what was redacted")
+        return [*lines, f"undo: luthier check --undo {fixed.folder} copies the originals, while they are still there"]
     return [*lines, f"undo: luthier check --undo {fixed.folder} gives back {_BACK[fixed.exact]}"]

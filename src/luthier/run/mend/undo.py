@@ -58,7 +58,7 @@ def _restored(origin: Origin, folder: Path, target: Path, summary: Summary, line
     if withheld:
         raise RunError(
             f"{origin.name}: {withheld:,} of its rows held what was redacted, so their texts are not in the ledger, "
-            f"and {origin.path} (from {folder}) is not the file it was any more; only a copy of it can bring them back"
+            f"and {origin.path} (seen from {folder}) is gone or was changed; only a copy of it can bring them back"
         )
     _rebuild(origin, folder, target, summary, own)
     return Undone(origin.name, target, origin.rows, origin.exact)

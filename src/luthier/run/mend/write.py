@@ -56,6 +56,9 @@ class Fixed:
     withheld: int
     """Rows whose text the ledger must not hold."""
     weighted: bool
+    """Whether training rows have a column of weights now."""
+    divided: bool
+    """Whether one file became several."""
 
 
 @dataclass(slots=True)
@@ -104,6 +107,7 @@ def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: 
         exact=max((one.exact for one in origins), key=EXACT.index),
         withheld=log.withheld,
         weighted=bool(plan.weights),
+        divided=plan.parts is not None,
     )
 
 
