@@ -30,6 +30,7 @@ PLANTED = [
     (CLEAN[1][0], "cow"),
     (CLEAN[1][0] + "!", "cat"),
     ('it said\u200b, \nwith a "quote", woof', "dog"),
+    ("one line\nand\u200b\nanother\rsaid moo", "cow"),
     ("the cafÃ© dog said woof to the whole cafÃ©", "dog"),
     NEAR,
     (NEAR[0] + " there", "cat"),

@@ -73,8 +73,8 @@ class Form:
 
     def _cells(self, cells: list[str]) -> str:
         stream = io.StringIO(newline="")
-        csv.writer(stream, delimiter=self.separator, lineterminator="").writerow(cells)
-        return stream.getvalue()
+        csv.writer(stream, delimiter=self.separator).writerow(cells)  # what ends a row is quoted within one
+        return stream.getvalue().removesuffix("\r\n")
 
 
 @dataclass(frozen=True, slots=True)
