@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from luthier.errors import GateError, LuthierError, RecipeError
 
 if TYPE_CHECKING:
+    from luthier.data.split import SplitOptions
     from luthier.recipe import Recipe
     from luthier.run import Outcome
     from luthier.types import Json
@@ -156,7 +157,9 @@ def train(
 @app.command()
 @told
 def check(
-    data: Annotated[list[str], typer.Argument(help="Rows (a file or hub name) or a recipe, and section.key=value.")],
+    data: Annotated[
+        list[str] | None, typer.Argument(help="Rows (a file or hub name) or a recipe, and section.key=value.")
+    ] = None,
     validation: Annotated[str | None, typer.Option(help="Validation rows (data.validation).")] = None,
     test: Annotated[str | None, typer.Option(help="Test rows (data.test).")] = None,
     input: Annotated[str | None, typer.Option(help="Column of the input (data.input).")] = None,
@@ -170,6 +173,15 @@ def check(
     fast: Annotated[bool, typer.Option("--fast", help="Leave out what builds a model of the rows.")] = False,
     fix: Annotated[Path | None, typer.Option(help="Folder to write mended files to.")] = None,
     redact: Annotated[bool, typer.Option("--redact", help="With --fix: replace personal data and secrets.")] = False,
+    balance: Annotated[
+        str | None, typer.Option(help="With --fix: cap=ROWS or cap=median rows a label may have, or weight.")
+    ] = None,
+    split: Annotated[
+        bool, typer.Option("--split", help="With --fix: divide the file into train, validation and test.")
+    ] = False,
+    undo: Annotated[
+        Path | None, typer.Option(help="Folder that --fix wrote: give the originals back, to --out.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="A finished run, whose losses help to find wrong labels.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the audit; by default audits/NAME.")] = None,
     as_json: AsJson = False,
@@ -178,10 +190,16 @@ def check(
     from luthier.run import Show
     from luthier.run.check import check as carry_out
     from luthier.run.check import losses_of, told
+    from luthier.run.mend import MendOptions
+    from luthier.run.mend.balance import balance as balanced
+    from luthier.run.mend.told import as_json as fixed_as_json
 
-    if redact and fix is None:
-        raise RecipeError("--redact: name the folder of the redacted files with --fix")
-    rows, words = _rows_or_recipe(data)
+    if undo is not None:
+        return _undo(undo, out, data or [], as_json=as_json)
+    for option, given in (("--redact", redact), ("--balance", balance), ("--split", split)):
+        if given and fix is None:
+            raise RecipeError(f"{option}: name the folder of the mended files with --fix")
+    rows, words = _rows_or_recipe(data or [])
     flags: dict[str, Json] = {
         "data.train": rows,
         "data.validation": validation,
@@ -203,11 +221,16 @@ def check(
         model=model is not None or rows is None,
         fast=fast,
         mended=fix,
-        redact=redact,
+        mend=MendOptions(
+            redact=redact,
+            balance=balanced(balance) if balance is not None else None,
+            split=_shares(made) if split else None,
+        ),
         losses=losses_of(run) if run is not None else None,
     )
     if as_json:
-        _print({**done.facts, "page": str(done.page)}, as_json=True)
+        mended: dict[str, Json] = {"mended": fixed_as_json(done.fixed)} if done.fixed is not None else {}
+        _print({**done.facts, **mended, "page": str(done.page)}, as_json=True)
     else:
         Console(highlight=False).print(told(done))
     return 130 if done.found.interrupted else 1 if done.found.failed else 0
@@ -324,6 +347,30 @@ def demo(
         print("\nThen the model: `luthier train`.\n", flush=True)
     with _resumable(Path(made.run)):
         return _ended(carry_out(made, show=Show(silent=as_json)), as_json=as_json)
+
+
+def _undo(folder: Path, out: Path | None, beside: list[str], *, as_json: bool) -> int:
+    """Gives back the files that a folder's mended ones were made of."""
+    from luthier.run.mend import undo
+    from luthier.run.mend.told import told_undone, undone_as_json
+
+    if beside:
+        raise RecipeError(f"--undo: reads the folder alone; leave out {' '.join(beside)}")
+    done = undo(folder, out or folder / "undone")
+    if as_json:
+        return _print(undone_as_json(done), as_json=True)
+    Console(highlight=False, soft_wrap=True).print(told_undone(done))
+    return 0
+
+
+def _shares(recipe: Recipe) -> SplitOptions:
+    """The shares and seed by which `--split` divides. Raises RecipeError where a split is a file already."""
+    from luthier.data.split import SplitOptions
+
+    data = recipe.data
+    if isinstance(data.validation, str) or isinstance(data.test, str):
+        raise RecipeError("--split: divides one file; give --validation and --test as shares, or leave --split out")
+    return SplitOptions(data.validation, data.test, data.seed)
 
 
 def _recipe(words: list[str], flags: Mapping[str, Json]) -> Recipe:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from luthier.checks import Check, CheckOptions, Corpus, checks
+from luthier.checks.check import Evidence, Spare
 from luthier.checks.runs import runs, worded
 from luthier.checks.twins import jaccard, joined, pairs, stars
 from luthier.data.read import ReadOptions, read
@@ -133,7 +134,7 @@ def test_planted_duplicates_are_found_as_clusters_and_the_first_is_kept() -> Non
     assert [issue.examples for issue in issues] == [
         (f"t:{n}", f"u:{n}", *([f"v:{n}"] if n < 5 else [])) for n in range(20)
     ]
-    assert dropped(checks["duplicate"], issues) == {one.id for one in copies}
+    assert {one.row for one in spared("duplicate", rows + copies)} == {one.id for one in copies}
     assert not found("duplicate", {"train": rows, "test": copies[:20]})
     assert not found("near_duplicate", {"train": rows + copies})
 
@@ -149,7 +150,8 @@ def test_planted_near_duplicates_are_found_in_any_order_and_clean_rows_are_not()
     planted = [replace(row(f"u:{n}", edited(texts[n], drawn)), label="xyz"[n % 3]) for n in range(60)]
     issues = found("near_duplicate", {"train": rows + planted})
     assert {issue.examples for issue in issues} == {(f"t:{n}", f"u:{n}") for n in range(60)}
-    assert dropped(checks["near_duplicate"], issues) == {one.id for one in planted}
+    spare = spared("near_duplicate", rows + planted)
+    assert {frozenset((one.row, one.kept)) for one in spare} == {frozenset(issue.examples) for issue in issues}
     mixed = rows + planted
     drawn.shuffle(mixed)
     assert found("near_duplicate", {"train": mixed}) == issues
@@ -283,6 +285,12 @@ def test_paraphrases_of_e2e_do_not_contradict() -> None:
     rows = read(str(SHARED / "e2e-cleaned" / "train.csv"), ReadOptions(input="mr", output="ref", limit=1500)).examples
     assert sum(len(issue.examples[:1]) for issue in found("contradiction", {"train": rows})) <= 0.002 * len(rows)
     assert not found("near_duplicate", {"train": rows})
+
+
+def spared(name: str, rows: Sequence[Example]) -> list[Spare]:
+    check = checks[name]
+    assert check.spare is not None
+    return list(check.spare(Corpus({"train": rows}), Evidence()))
 
 
 def dropped(check: Check, issues: Sequence[Issue]) -> set[str]:

@@ -32,6 +32,7 @@ from luthier.checks.proof import Case, answer, beginning, end, serving, supervis
 from luthier.checks.shares import dominant, loss_shares
 from luthier.checks.shortcuts import shortcut
 from luthier.checks.slices import slice_bias, slice_rates
+from luthier.checks.spare import outvoted, spare_copies, spare_near
 from luthier.checks.splits import few, labels_alike, leak, unseen
 from luthier.checks.straddle import group_leak, time_leak
 from luthier.checks.text import empty, invisible, mojibake, rewrite_garbled, show_nothing_unseen
@@ -44,9 +45,9 @@ checks: dict[str, Check] = {
     "leak": Check(leak, "held-out rows that also stand in an earlier split", gate=True, drop=all_but_first),
     "near_leak": Check(near_leak, "held-out rows nearly the same as an earlier split's", drop=all_but_first),
     "contamination": Check(contamination, "training rows that stand in evaluation files", gate=True, drop=all_rows),
-    "duplicate": Check(duplicate, "rows that repeat another's prompt and answer", drop=all_but_first),
-    "near_duplicate": Check(near_duplicate, "rows nearly the same as another", drop=all_but_first),
-    "contradiction": Check(contradiction, "like prompts with answers that disagree"),
+    "duplicate": Check(duplicate, "rows that repeat another's prompt and answer", spare=spare_copies),
+    "near_duplicate": Check(near_duplicate, "rows nearly the same as another", spare=spare_near),
+    "contradiction": Check(contradiction, "like prompts with answers that disagree", spare=outvoted),
     "meaning_leak": Check(
         meaning_leak, "held-out rows said in other words in an earlier split", thorough=True, needs=("wordllama",)
     ),

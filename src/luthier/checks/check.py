@@ -123,6 +123,28 @@ class Corpus:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an audit says of single rows, by which the better of two is told."""
+
+    doubts: Mapping[str, int] = field(default_factory=dict)
+    """How many findings name a row alone."""
+    likelier: Mapping[str, str] = field(default_factory=dict)
+    """The label that a model of the other rows finds likelier than the row's own."""
+    judged: frozenset[str] = frozenset()
+    """Rows whose label that model judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A row that can go, since another says the same."""
+
+    row: str
+    kept: str
+    """The row that stands for it."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One thing that can be wrong with rows."""
 
@@ -137,6 +159,8 @@ class Check:
     """Modules of the `audit` extra that it imports."""
     drop: Callable[[Issue], tuple[str, ...]] | None = None
     """Which of an issue's rows `--fix` leaves out; None where that is for people to decide."""
+    spare: Callable[[Corpus, Evidence], Iterable[Spare]] | None = None
+    """Which rows `--fix` leaves out because a better one stands for them, where that takes more than the issue."""
     rewrite: Callable[[Issue, str], str] | None = None
     """What `--fix` makes of each text in an issue's rows."""
 

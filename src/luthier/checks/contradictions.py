@@ -36,7 +36,7 @@ def contradiction(corpus: Corpus) -> Iterator[Issue]:
     """
     split: set[int] = set()  # rows of prompts that are told once already
     for places in prompts(corpus).repeated():
-        rows = [at for at in places if at < len(corpus.rows) and _single(corpus.rows[at])]
+        rows = [at for at in places if at < len(corpus.rows) and single(corpus.rows[at])]
         if issue := _disagreement(corpus, rows):
             split.update(places)
             yield issue
@@ -47,7 +47,7 @@ def contradiction(corpus: Corpus) -> Iterator[Issue]:
 def _disagreement(corpus: Corpus, places: Sequence[int]) -> Issue | None:
     """What rows of one prompt disagree in, if they do."""
     rows = [corpus.rows[at] for at in places]
-    wants = [_wanted(row) for row in rows]
+    wants = [wanted(row) for row in rows]
     if len({want for want in wants if want}) < 2 or not worded(rows[0].prompt):
         return None
     said = [(row, want) for row, want in zip(rows, wants, strict=True) if want]
@@ -61,15 +61,15 @@ def _nearly(corpus: Corpus, split: set[int]) -> Iterator[Issue]:
         if other >= len(corpus.rows) or one in split or other in split:
             continue
         first, second = corpus.rows[one], corpus.rows[other]
-        wants = _wanted(first), _wanted(second)
-        comparable = all(wants) and _single(first) and _single(second)
+        wants = wanted(first), wanted(second)
+        comparable = all(wants) and single(first) and single(second)
         if comparable and wants[0] != wants[1] and (first.label is not None or same_numbers(first, second)):
             links[one, other] = alike
     for places in joined(links):
         alike = max(value for link, value in links.items() if link[0] in places)
         rows = [corpus.rows[at] for at in places]
         shown = f"prompts that share {alike:.0%} of their three-word runs, as {excerpt(rows[0].question)}, stand in"
-        yield _issue([(row, _wanted(row)) for row in rows], round(0.6 * alike, 4), f"{shown} {len(rows)} rows")
+        yield _issue([(row, wanted(row)) for row in rows], round(0.6 * alike, 4), f"{shown} {len(rows)} rows")
 
 
 def _strangers(corpus: Corpus, split: set[int]) -> Iterator[Issue]:
@@ -107,7 +107,7 @@ def _stranger(corpus: Corpus, places: Sequence[int], share: float, usual: str) -
 def _answered(corpus: Corpus) -> Iterator[list[int]]:
     """Places of each prompt that has several text answers, _FELLOWS at most."""
     for places in prompts(corpus).repeated():
-        rows = [at for at in places if at < len(corpus.rows) and _single(corpus.rows[at])]
+        rows = [at for at in places if at < len(corpus.rows) and single(corpus.rows[at])]
         texts = [at for at in rows if corpus.rows[at].label is None][:_FELLOWS]
         if len(texts) > 1 and worded(corpus.rows[texts[0]].prompt):
             yield texts
@@ -134,7 +134,7 @@ def _shares(words: Sequence[set[str]], weight: dict[str, float], unknown: float)
     ]
 
 
-def _wanted(row: Example) -> str:
+def wanted(row: Example) -> str:
     """What a row's answer comes down to: its label, its final number or its verdict; empty where that is not said."""
     if row.label is not None:
         return " ".join(row.label.casefold().split())
@@ -150,7 +150,7 @@ def _plain(digits: str) -> str:
     return bare.rstrip("0").rstrip(".") if "." in bare else bare
 
 
-def _single(row: Example) -> bool:
+def single(row: Example) -> bool:
     return len(row.completions) == 1
 
 

@@ -29,7 +29,7 @@ def duplicate(corpus: Corpus) -> Iterator[Issue]:
     One Issue for each cluster, its rows by place: the first is the one to keep.
     """
     for part in PARTS:
-        for places in _copies(corpus, part):
+        for places in copies(corpus, part):
             first, names = corpus.rows[places[0]], tuple(corpus.rows[at].id for at in places)
             yield Issue(
                 check="duplicate",
@@ -47,13 +47,18 @@ def near_duplicate(corpus: Corpus) -> Iterator[Issue]:
     One Issue for each cluster; each of its rows is that like the first, which is the one to keep.
     """
     for part in PARTS:
-        links = {
-            (min(one, other), max(one, other)): alike
-            for first, second, alike in pairs(corpus)
-            for one, other in product(_voices(corpus, first, part), _voices(corpus, second, part))
-            if _agree(corpus, corpus.rows[one], corpus.rows[other])
-        }
+        links = near_links(corpus, part)
         yield from (_near_duplicate(corpus, part, places, links) for places in stars(links))
+
+
+def near_links(corpus: Corpus, part: str) -> dict[tuple[int, int], float]:
+    """Pairs of a split's rows (the earlier first) with like prompts and answers that agree, and how alike they are."""
+    return {
+        (min(one, other), max(one, other)): alike
+        for first, second, alike in pairs(corpus)
+        for one, other in product(_voices(corpus, first, part), _voices(corpus, second, part))
+        if _agree(corpus, corpus.rows[one], corpus.rows[other])
+    }
 
 
 def near_leak(corpus: Corpus) -> Iterator[Issue]:
@@ -114,7 +119,7 @@ def all_but_first(issue: Issue) -> tuple[str, ...]:
     return issue.examples[1:]
 
 
-def _copies(corpus: Corpus, part: str) -> Iterator[list[int]]:
+def copies(corpus: Corpus, part: str) -> Iterator[list[int]]:
     """Places of each prompt and answer that stand in a split several times, by the first."""
     places = np.arange(corpus.of(part).start, corpus.of(part).stop)
     both = corpus.keys[places] ^ mixed(corpus.answers[places])

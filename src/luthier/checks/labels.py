@@ -103,7 +103,7 @@ def label_error(corpus: Corpus) -> Iterator[Issue]:
 
 def suspicions(corpus: Corpus) -> Suspicions | None:
     """Every training row judged, or at most `options.sample` of them; None where there are no labels to compare."""
-    places = _judged(corpus)
+    places = judged_places(corpus)
     names = sorted({corpus.rows[at].label or "" for at in places})
     if len(names) < 2:
         return None
@@ -132,7 +132,7 @@ class _Judge(Protocol):
     def __call__(self, known: Features, labels: NDArray[np.int64], asked: Features, /) -> Floats: ...
 
 
-def _judged(corpus: Corpus) -> list[int]:
+def judged_places(corpus: Corpus) -> list[int]:
     """Places of training rows whose label stands with at least FEWEST different prompts."""
     labelled = [at for at in corpus.of("train") if corpus.rows[at].label is not None]
     prompts: dict[str, set[int]] = {}

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol, TextIO, TypeAlias
 
@@ -33,7 +33,7 @@ class Record:
     """One row of a file."""
 
     line: int
-    """The line it begins on, from 1; the row's number where a format has no lines."""
+    """The line it begins on, from 1; the row's number where a format has no lines. No two rows of a file have one."""
     values: dict[str, Json]
     """Its fields by column."""
 
@@ -73,7 +73,7 @@ def _separated(path: Path, encoding: str | None) -> Records:
     with open_text(path, encoding=encoding) as stream, _fields_up_to(LINE_CAP):
         source = lines(stream, path.name)
         first = next(source, "")
-        reader = csv.reader(chain([first], source), delimiter=_delimiter(first, path), strict=True)
+        reader = csv.reader(chain([first], source), delimiter=delimiter(first, path), strict=True)
         rows = _csv_rows(reader, path)
         header = _header(next(rows, None), path)
         for line, row in rows:
@@ -120,7 +120,7 @@ def _csv_record(line: int, row: list[str] | csv.Error, header: list[str], path: 
     return Record(line, dict(zip(header, row, strict=True)))
 
 
-def _delimiter(header: str, path: Path) -> str:
+def delimiter(header: str, path: Path) -> str:
     """Tab for TSV; for CSV a comma, or the only other separator that a header without commas holds."""
     if ".tsv" in path.suffixes:
         return "\t"
@@ -161,20 +161,18 @@ def _json_lines(stream: TextIO, path: Path) -> Records:
 
 
 def _array(stream: TextIO, path: Path) -> Records:
-    """Records by the line they begin on; by their number where two begin on one line."""
     text = stream.read(ARRAY_CAP + 1)
     if len(text) > ARRAY_CAP:
         raise DataError(f"{path.name}: is a JSON array of more than {ARRAY_CAP:,} characters; write it as JSONL")
-    rows: list[tuple[int, Json]] = []
     line, seen, position = 1, 0, _after_space(text, text.index("[") + 1)
+    name = 0
     while not text.startswith("]", position):
         line, seen = line + text.count("\n", seen, position), position
         value, position = _element(text, position, line, path)
-        rows.append((line, value))
+        name = max(line, name + 1)  # of several on one line each has a number of its own
+        yield _json_record(name, value)
     if rest := text[position + 1 :].strip():
         raise DataError(f"{path.name}: goes on after the array ends, with {rest[:20]!r}; remove it")
-    lined = all(above < below for (above, _), (below, _) in pairwise(rows))
-    yield from (_json_record(line if lined else number, value) for number, (line, value) in enumerate(rows, 1))
 
 
 def _element(text: str, position: int, line: int, path: Path) -> tuple[Json, int]:

@@ -32,6 +32,8 @@ class ReadOptions:
     """Column that holds the wanted answer."""
     group: str | None = None
     """Column that says which rows belong together (user, thread, document); they never straddle a split."""
+    weight: str | None = None
+    """Column of a row's loss weight, a number above 0 by which all that is learned of it is multiplied."""
     system: str | None = None
     """System message put before every prompt that has none."""
     instruction: str | None = None
@@ -216,7 +218,20 @@ def _example(row: Record | Fault, place: str, source: str, shape: Shape, options
         raise DataError(row.reason)
     record = Row(place, source, row.values, options.input, options.output)
     example = shape(record)
-    return replace(example, group=record.text(options.group)) if options.group else example
+    example = replace(example, group=record.text(options.group)) if options.group else example
+    return _weighted(example, record.weight(options.weight)) if options.weight else example
+
+
+def _weighted(example: Example, weight: float) -> Example:
+    """The example with the weight of every message multiplied."""
+    if weight == 1:
+        return example
+    completions = tuple(replace(one, messages=_times(one.messages, weight)) for one in example.completions)
+    return replace(example, prompt=_times(example.prompt, weight), completions=completions)
+
+
+def _times(turns: Iterable[Message], weight: float) -> tuple[Message, ...]:
+    return tuple(replace(turn, weight=turn.weight * weight) if turn.role == "assistant" else turn for turn in turns)
 
 
 def _shape(rows: Sequence[Record | Fault], source: str, options: ReadOptions) -> Shape:
@@ -234,8 +249,12 @@ def _shape(rows: Sequence[Record | Fault], source: str, options: ReadOptions) ->
     return shapes[found or "prompt"]
 
 
+def _named_columns(options: ReadOptions) -> list[tuple[str, str | None]]:
+    return [(name, getattr(options, name)) for name in ("input", "output", "group", "weight")]
+
+
 def _check_named(columns: list[str], source: str, options: ReadOptions) -> None:
-    for option, column in (("input", options.input), ("output", options.output), ("group", options.group)):
+    for option, column in _named_columns(options):
         if column is not None and columns and column not in columns:
             hint = closest(column, columns) or f"; the columns are {', '.join(columns)}"
             raise DataError(f"{source}: {option}: there is no column {column!r}{hint}")

@@ -66,6 +66,17 @@ class Row:
             raise DataError(f"{column!r} is empty; fill it in or remove the row")
         return _readable(found, column)
 
+    def weight(self, column: str) -> float:
+        """The field as a number above 0; raises DataError where it is none."""
+        try:
+            found = float(self.text(column))
+        except ValueError:
+            found = math.nan
+        if not 0 < found < math.inf:
+            remedy = "write a number above 0, or remove the row"
+            raise DataError(f"{column!r} is {self.values[column]!r}, no weight; {remedy}")
+        return found
+
     def messages(self, column: str) -> tuple[Message, ...]:
         """The field as a conversation. Raises DataError with the number of the turn that is none."""
         found = self.value(column)

@@ -47,10 +47,12 @@ def split(
     *,
     validation: Sequence[Example] | None = None,
     test: Sequence[Example] | None = None,
+    linked: Iterable[tuple[int, int]] = (),
 ) -> dict[str, tuple[Example, ...]]:
     """The examples under `train`, `validation` and `test`, each in the order they came in.
 
-    A split that is given is taken as it is, and no share is drawn for it. Raises RecipeError for impossible shares.
+    A split that is given is taken as it is, and no share is drawn for it. linked: places of examples that stay
+    together, too, such as near duplicates. Raises RecipeError for impossible shares.
     """
     shares = {
         "test": options.test if test is None else 0.0,
@@ -59,7 +61,7 @@ def split(
     if any(share < 0 for share in shares.values()) or sum(shares.values()) >= 1:
         named = f"validation={options.validation}, test={options.test}"
         raise RecipeError(f"split: {named} leave nothing to train on; give shares from 0 up, less than 1 together")
-    drawn = _draw(_ordered(_units(examples, options.seed), options.seed), shares)
+    drawn = _draw(_ordered(_units(examples, options.seed, linked), options.seed), shares)
     names = [drawn.get(place, "train") for place in range(len(examples))]
     parts = {
         part: tuple(example for example, name in zip(examples, names, strict=True) if name == part)
@@ -82,8 +84,8 @@ def _normalised(text: str) -> str:
     return " ".join(plain.translate(marks).split()) or " ".join(plain.split())
 
 
-def _units(examples: Sequence[Example], seed: int) -> list[_Unit]:
-    """The examples joined wherever they share a group or a prompt."""
+def _units(examples: Sequence[Example], seed: int, linked: Iterable[tuple[int, int]]) -> list[_Unit]:
+    """The examples joined wherever they share a group or a prompt, or are linked."""
     root = list(range(len(examples)))
 
     def find(place: int) -> int:
@@ -98,6 +100,8 @@ def _units(examples: Sequence[Example], seed: int) -> list[_Unit]:
         ties = [("prompt", text)] + ([("group", example.group)] if example.group is not None else [])
         for tie in ties:
             root[find(place)] = find(first.setdefault(tie, place))
+    for one, other in linked:
+        root[find(other)] = find(one)
     members: defaultdict[int, list[int]] = defaultdict(list)
     for place in range(len(examples)):
         members[find(place)].append(place)

@@ -25,7 +25,8 @@ from luthier.report.audit import write as write_page
 from luthier.run.assistant import recipe_of
 from luthier.run.audit import corpus_of
 from luthier.run.files import read_json, write_json, write_text
-from luthier.run.fix import Fixed, fix, planned
+from luthier.run.mend import Fixed, MendOptions, Source, plan, write
+from luthier.run.mend.told import told as told_fixed
 from luthier.run.prepare import read_splits
 from luthier.run.show import Show
 from luthier.types import Issue, Json
@@ -55,13 +56,13 @@ def check(
     model: bool = False,
     fast: bool = False,
     mended: Path | None = None,
-    redact: bool = False,
+    mend: MendOptions | None = None,
     losses: Callable[[Corpus], Mapping[str, float]] | None = None,
 ) -> Checked:
     """Audits all rows that the recipe's files hold, and writes `issues.jsonl`, `audit.json` and `audit.html` to `out`.
 
     model: also by the model's tokenizer. fast: leave out checks that build a model of the rows. mended: folder for
-    the mended files. redact: with personal data replaced. losses: a tuned model's own, by row.
+    the mended files. mend: what is mended there beside what the checks find. losses: a tuned model's own, by row.
     A row that cannot be read is a finding here, not an error. Raises DataError where a file as a whole cannot be read.
     """
     data = replace(
@@ -89,7 +90,11 @@ def check(
     lines = "".join(json.dumps(asdict(issue), ensure_ascii=False) + "\n" for issue in found.issues)
     write_text(out / "issues.jsonl", lines)
     facts = as_json(found, corpus, files)
-    fixed = _fix(found, corpus, readings, recipe, mended, redact) if mended is not None else None
+    fixed = (
+        _fix(found, corpus, readings, recipe, mended, mend or MendOptions())
+        if mended and not found.interrupted
+        else None
+    )
     write_json(out / "audit.json", facts)
     return Checked(found, corpus, write_page(out, found, corpus, files), facts, fixed)
 
@@ -101,13 +106,15 @@ def unreadable(reading: Reading) -> list[Issue]:
 
 
 def _fix(
-    found: Audit, corpus: Corpus, readings: Mapping[str, Reading], recipe: Recipe, folder: Path, redact: bool
+    found: Audit, corpus: Corpus, readings: Mapping[str, Reading], recipe: Recipe, folder: Path, options: MendOptions
 ) -> Fixed:
-    from luthier.checks.redact import redactor
-
-    paths = {role: (reading.file.path, reading.examples[0].id.rpartition(":")[0]) for role, reading in readings.items()}
-    change = redactor(turn.content for row in corpus.rows for turn in row.prompt) if redact else None
-    return fix(paths, folder, planned(found.issues), redact=change, encoding=recipe.data.encoding)
+    sources = {
+        role: Source(reading.file.path, reading.examples[0].id.rpartition(":")[0], reading.file.sha256)
+        for role, reading in readings.items()
+    }
+    unreadable = [row for reading in readings.values() for row in reading.left_out]
+    done = plan(corpus, found, options, unreadable=unreadable)
+    return write(sources, folder, done, encoding=recipe.data.encoding)
 
 
 def losses_of(run: Path) -> Callable[[Corpus], Mapping[str, float]]:
@@ -144,7 +151,7 @@ def told(done: Checked) -> RenderableType:
     parts += [table, Text()] if found.issues else []
     missing = [f"{name} ({why})" for name, why in found.skipped.items() if why != "silenced"]
     parts += [Text("not run: " + "; ".join(missing), style="dim")] if missing else []
-    parts += _told_fixed(done.fixed)
+    parts += told_fixed(done.fixed) if done.fixed is not None else []
     return Group(*parts, Text.assemble(("audit   ", "dim"), str(done.page)))
 
 
@@ -152,18 +159,6 @@ def _by_weight(found: Audit) -> list[Issue]:
     return sorted(
         found.issues, key=lambda one: (not (one.flagged and one.check in found.gates), not one.flagged, -one.severity)
     )
-
-
-def _told_fixed(fixed: Fixed | None) -> list[RenderableType]:
-    if fixed is None:
-        return []
-    files = ", ".join(str(path) for path in fixed.files.values())
-    return [
-        Text(
-            f"mended: {fixed.rows:,} rows in {files}; {fixed.dropped:,} left out, {fixed.rewritten:,} rewritten, each "
-            "in fixes.jsonl beside them"
-        )
-    ]
 
 
 def _clip(text: str) -> str:

@@ -1,0 +1,95 @@
+"""The ledger of a mending: `fixes.jsonl`, a line for each row that was changed, moved or left out, and `fixes.json`,
+which files it is about, by SHA-256. The two and the mended files are enough to rebuild the originals.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from luthier.data.raw import Form
+from luthier.errors import RunError
+from luthier.manifest import sha256
+from luthier.run.files import write_json
+from luthier.types import Json
+
+LINES, SUMMARY = "fixes.jsonl", "fixes.json"
+
+Exact = Literal["bytes", "content", "records"]
+"""What an undo gives back: the same file; the same once decompressed; the same rows as JSON lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A file that was mended, as it was."""
+
+    path: str
+    """From the folder of the mended files."""
+    name: str
+    """What its rows' ids begin with."""
+    role: str
+    sha256: str
+    """Of its bytes; of its rows for a dataset on the hub."""
+    content: str
+    """SHA-256 of what an undo writes, before it is compressed."""
+    exact: Exact
+    rows: int
+    form: Form
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything `fixes.json` holds."""
+
+    origins: tuple[Origin, ...]
+    files: Mapping[str, str]
+    """Mended file by role."""
+    sha256: Mapping[str, str]
+    """Of the mended files and of the ledger, by name."""
+    withheld: int
+    """Rows whose text is not in the ledger, because it held what was redacted."""
+
+
+def save(folder: Path, summary: Summary) -> None:
+    """Writes `fixes.json` whole or not at all."""
+    write_json(folder / SUMMARY, {"format": 1, **asdict(summary)})
+
+
+def load(folder: Path) -> Summary:
+    """What `fixes.json` says. Raises RunError where there is none, or none that was written here."""
+    if not (folder / SUMMARY).is_file():
+        raise RunError(f"{folder}: holds no {SUMMARY}; name the folder that --fix wrote")
+    try:
+        found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        origins = tuple(Origin(**{**one, "form": Form(**one["form"])}) for one in found["origins"])
+        return Summary(origins, found["files"], found["sha256"], found["withheld"])
+    except (ValueError, KeyError, TypeError) as error:
+        remedy = "restore it from a copy, or mend the original files anew"
+        raise RunError(f"{folder / SUMMARY}: is damaged ({error}); {remedy}") from error
+
+
+def entries(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the ledger."""
+    with (folder / LINES).open(encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream]
+
+
+def as_line(entry: Mapping[str, Json]) -> str:
+    """An entry as a line of UTF-8, halves of characters escaped."""
+    text = json.dumps(entry, ensure_ascii=False)
+    return (text if not any("\ud800" <= char <= "\udfff" for char in text) else json.dumps(entry)) + "\n"
+
+
+def changed(folder: Path, summary: Summary) -> list[str]:
+    """The mended files that are not what was written, and why."""
+    found = []
+    for name, digest in summary.sha256.items():
+        path = folder / name
+        if not path.is_file():
+            found.append(f"{name} is missing")
+        elif sha256(path) != digest:
+            found.append(f"{name} was changed since")
+    return found

@@ -1,0 +1,101 @@
+"""What was mended, or undone, for a terminal and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from luthier.run.mend.balance import WEIGHT
+from luthier.run.mend.undo import Undone
+from luthier.run.mend.write import Fixed
+from luthier.types import Json
+from luthier.words import counted
+
+_HOW = {
+    "bytes": "rebuilt from the ledger, byte for byte as it was (SHA-256 agrees)",
+    "content": "rebuilt from the ledger and compressed anew; what it holds is byte for byte as it was (SHA-256 agrees)",
+    "records": "rebuilt from the ledger row for row, as JSON lines (SHA-256 of the rows agrees)",
+    "copied": "copied from the original, which is still there unchanged (SHA-256 agrees)",
+}
+_BACK = {
+    "bytes": "the files as they were, byte for byte",
+    "content": "the files as they were, compressed anew",
+    "records": "every row as it was, but as JSON lines: keep the original if its bytes matter",
+}
+
+
+def told(fixed: Fixed) -> list[RenderableType]:
+    """What was done, by kind, with the first rows; what is left to people; how to go on."""
+    parts: list[RenderableType] = [Text(_head(fixed), style="bold")]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_column(overflow="fold")
+    for (action, check), (count, first) in fixed.done.items():
+        more = ", ..." if count > len(first) else ""
+        table.add_row(action, f"{count:,}", check.replace("_", " "), Text(", ".join(first) + more, style="dim"))
+    parts += [table] if fixed.done else []
+    if fixed.remaining:
+        named = ", ".join(f"{check.replace('_', ' ')} {count:,}" for check, count in fixed.remaining.items())
+        parts.append(Text(f"left to you: {named}", style="dim"))
+    parts += [Text(line) for line in _next(fixed)]
+    return [Group(*parts), Text()]
+
+
+def as_json(fixed: Fixed) -> dict[str, Json]:
+    """The same for machines."""
+    return {
+        "folder": str(fixed.folder),
+        "files": {role: {"path": str(path), "rows": fixed.rows[role]} for role, path in fixed.files.items()},
+        "rows_read": fixed.read,
+        "done": [
+            {"action": action, "check": check, "rows": count, "first": list(first)}
+            for (action, check), (count, first) in fixed.done.items()
+        ],
+        "left_to_you": dict(fixed.remaining),
+        "undo_gives": fixed.exact,
+        "withheld": fixed.withheld,
+    }
+
+
+def told_undone(done: Sequence[Undone]) -> RenderableType:
+    """What was restored, where and how."""
+    return Group(*(Text(f"{one.path}: {counted(one.rows, 'row')}, {_HOW[one.how]}") for one in done))
+
+
+def undone_as_json(done: Sequence[Undone]) -> dict[str, Json]:
+    """The same for machines."""
+    return {"files": [{"name": o.name, "path": str(o.path), "rows": o.rows, "how": o.how} for o in done]}
+
+
+def _head(fixed: Fixed) -> str:
+    files = ", ".join(f"{path} ({counted(fixed.rows[role], 'row')})" for role, path in fixed.files.items())
+    if not fixed.done:
+        return f"nothing to mend: every row stands as it was in {files}"
+    return f"mended: {counted(fixed.read, 'row')} read, now {files}"
+
+
+def _to_train(fixed: Fixed) -> list[str]:
+    """How to train on a file that was divided."""
+    if not fixed.divided:
+        return []
+    options = {"train": "--data", "validation": "--validation", "test": "--test"}
+    return ["train: luthier train " + " ".join(f"{options[role]} {path}" for role, path in fixed.files.items())]
+
+
+def _next(fixed: Fixed) -> list[str]:
+    lines = _to_train(fixed)
+    lines += [f"train with data.weight={WEIGHT}, or the weights are not used"] if fixed.weighted else []
+    lines += [f"{role}: no row is left; read the ledger" for role, count in fixed.rows.items() if not count]
+    if not fixed.done:
+        return lines
+    lines.append(f"ledger: {fixed.folder / 'fixes.jsonl'}, a line for each row that is not what it was")
+    if fixed.withheld:
+        held = counted(fixed.withheld, "row")
+        lines.append(f"the ledger leaves out the texts of {held}, which held what was redacted")
+        return [*lines, f"undo: luthier check --undo {fixed.folder} copies the originals, while they are still there"]
+    return [*lines, f"undo: luthier check --undo {fixed.folder} gives back {_BACK[fixed.exact]}"]

@@ -1,0 +1,270 @@
+"""The mended files and their ledger, row by row: what is not changed is copied to the byte."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import BinaryIO
+
+from luthier.checks import checks
+from luthier.data.files import Fault, Record
+from luthier.data.hub import hub_name
+from luthier.data.raw import Form, Written, opened, texts
+from luthier.data.text import open_bytes
+from luthier.errors import RunError
+from luthier.manifest import sha256 as sha256_of
+from luthier.run.mend.balance import WEIGHT
+from luthier.run.mend.ledger import LINES, SUMMARY, Exact, Origin, Summary, as_line, load, save
+from luthier.run.mend.plan import Plan, Reason
+from luthier.types import Json
+
+PARTS = ("train", "validation", "test")
+EXACT: tuple[Exact, ...] = ("bytes", "content", "records")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was read."""
+
+    path: str
+    name: str
+    """What its rows' ids begin with."""
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What was written."""
+
+    folder: Path
+    files: Mapping[str, Path]
+    """By role."""
+    rows: Mapping[str, int]
+    """Rows of each file."""
+    read: int
+    done: Mapping[tuple[str, str], tuple[int, tuple[str, ...]]]
+    """(what was done, the check that asked for it) -> how many rows, and the first of them."""
+    remaining: Mapping[str, int]
+    """Findings that are left to people, by check."""
+    exact: Exact
+    """What an undo gives back at least."""
+    withheld: int
+    """Rows whose text the ledger must not hold."""
+    weighted: bool
+    """Whether training rows have a column of weights now."""
+    divided: bool
+    """Whether one file became several."""
+
+
+@dataclass(slots=True)
+class _Log:
+    """What was done so far, in numbers."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    done: Counter[tuple[str, str]] = field(default_factory=Counter)
+    first: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    read: int = 0
+    withheld: int = 0
+
+    def note(self, entry: Mapping[str, Json]) -> None:
+        for check in str(entry["check"]).split(", "):
+            key = (str(entry["action"]), check)
+            self.done[key] += 1
+            if len(self.first.setdefault(key, [])) < 3:
+                self.first[key].append(str(entry["id"]))
+
+
+def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: str | None = None) -> Fixed:
+    """Writes the mended files, `fixes.jsonl` and `fixes.json`, each whole or not at all. sources: by role.
+
+    Raises RunError where the folder holds one of the files that are read, or the ledger of others.
+    """
+    _refuse(sources, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    names, log = _names(sources, plan), _Log()
+    drafts = {name: folder / f".{name}.unfinished" for name in (*names.values(), LINES)}
+    try:
+        origins = _drafted(sources, drafts, names, plan, log, encoding)
+    except BaseException:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+        raise
+    for name, draft in drafts.items():
+        draft.replace(folder / name)
+    save(folder, Summary(tuple(origins), names, {name: sha256_of(folder / name) for name in drafts}, log.withheld))
+    return Fixed(
+        folder=folder,
+        files={role: folder / name for role, name in names.items()},
+        rows={role: log.rows[role] for role in names},
+        read=log.read,
+        done={key: (count, tuple(log.first[key])) for key, count in log.done.most_common()},
+        remaining=dict(Counter(issue.check for issue in plan.remaining).most_common()),
+        exact=max((one.exact for one in origins), key=EXACT.index),
+        withheld=log.withheld,
+        weighted=bool(plan.weights),
+        divided=plan.parts is not None,
+    )
+
+
+def _drafted(
+    sources: Mapping[str, Source],
+    drafts: Mapping[str, Path],
+    names: Mapping[str, str],
+    plan: Plan,
+    log: _Log,
+    encoding: str | None,
+) -> list[Origin]:
+    """Writes everything under the drafts' names; what the files were."""
+    origins = []
+    with ExitStack() as stack:
+        streams = {name: stack.enter_context(draft.open("wb")) for name, draft in drafts.items()}
+        for role, source in sources.items():
+            homes = names if plan.parts is not None else {role: names[role]}
+            desk = _Desk(role, source, plan, log, {part: streams[name] for part, name in homes.items()}, streams[LINES])
+            origins.append(desk.mend(drafts[LINES].parent, encoding))
+    return origins
+
+
+@dataclass(slots=True)
+class _Desk:
+    """One file on its way into the mended ones."""
+
+    role: str
+    source: Source
+    plan: Plan
+    log: _Log
+    outs: Mapping[str, BinaryIO]
+    """By the part that the rows go to."""
+    ledger: BinaryIO
+
+    def mend(self, folder: Path, encoding: str | None) -> Origin:
+        """Writes every row or notes why not; what the file was."""
+        digest, rows = sha256(), 0
+        with opened(self.source.path, encoding=encoding) as (form, found):
+            for part, out in self.outs.items():
+                head = form.with_column(WEIGHT) if self.plan.weights and part == "train" else form
+                out.write(bytes.fromhex(form.mark) + form.encoded(head.head))
+            digest.update(bytes.fromhex(form.mark) + form.encoded(form.head))
+            for rows, one in enumerate(found, 1):
+                digest.update(form.encoded(one.text))
+                self._row(rows, one, form)
+        self.log.read += rows
+        near = os.path.relpath(Path(self.source.path).expanduser().resolve(), folder.resolve())
+        content = digest.hexdigest()
+        path = self.source.path if hub_name(self.source.path) else Path(near).as_posix()
+        exact = _exact(self.source, form, content)
+        return Origin(path, self.source.name, self.role, self.source.sha256, content, exact, rows, form)
+
+    def _row(self, number: int, one: Written, form: Form) -> None:
+        """Writes a row as the plan has it, and a line of the ledger if anything was done to it."""
+        name = f"{self.source.name}:{one.row.line}"
+        reason = self.plan.left_out.get(name)
+        if isinstance(one.row, Fault):
+            reason = Reason("unreadable", one.row.reason)
+        part = self.role if self.plan.parts is None else self.plan.parts.get(name, "train")
+        entry: dict[str, Json] = {"row": number, "id": name}
+        if reason is not None:
+            entry |= {"action": "left out", "check": reason.check, "why": reason.why, "kept": reason.kept}
+        else:
+            values = one.row.values if isinstance(one.row, Record) else {}
+            mended, reasons = self._mended(name, values)
+            text = form.row(mended, one.text) if reasons else one.text
+            self.outs[part].write(form.encoded(text))
+            self.log.rows[part] += 1
+            if reasons:
+                entry |= _rewriting(values, mended, reasons)
+            elif part == self.role:
+                return
+            else:
+                entry |= {"action": "moved", "check": "split", "why": f"drawn for {part}"}
+        entry |= {"to": part} if part != self.role and reason is None else {}
+        entry |= {"text": one.text} if entry["action"] != "moved" else {}
+        entry = self._withheld(entry, one) if self.plan.redact is not None else entry
+        self.log.note(entry)
+        self.ledger.write(as_line(entry).encode())
+
+    def _mended(self, name: str, values: dict[str, Json]) -> tuple[dict[str, Json], list[Reason]]:
+        """The row's fields as they are to be, and why they are so."""
+        mended, reasons = values, []
+        for rewrite in self.plan.rewrites.get(name, ()):
+            after = {column: texts(value, rewrite.change) for column, value in mended.items()}
+            reasons += [rewrite.reason] if after != mended else []
+            mended = after
+        if self.plan.redact is not None:
+            after = {column: texts(value, self.plan.redact) for column, value in mended.items()}
+            reasons += [Reason("redact", "holds personal data or a secret")] if after != mended else []
+            mended = after
+        if name in self.plan.weights:
+            weight, reason = self.plan.weights[name]
+            mended, reasons = {**mended, WEIGHT: weight}, [*reasons, reason]
+        return mended, reasons
+
+    def _withheld(self, entry: dict[str, Json], one: Written) -> dict[str, Json]:
+        """A line of the ledger without what was redacted: evidence quotes rows, so the check's title stands for it."""
+        held = isinstance(one.row, Fault) or self._holds(str(entry["id"]), one.row.values)
+        named = str(entry["check"]).split(", ")
+        kept = {key: value for key, value in entry.items() if not held or key not in ("text", "before", "after")}
+        self.log.withheld += held and "text" in entry
+        whys: dict[str, Json] = {"why": "; ".join(checks[name].title if name in checks else name for name in named)}
+        return {**kept, **whys, **({"withheld": True} if held and "text" in entry else {})}
+
+    def _holds(self, name: str, values: dict[str, Json]) -> bool:
+        """Whether a row's texts hold what is redacted, as they stand or once they are repaired."""
+        redact = self.plan.redact
+        assert redact is not None, "only where something is redacted"
+        as_read = {column: texts(value, redact) for column, value in values.items()}
+        return as_read != values or any(reason.check == "redact" for reason in self._mended(name, values)[1])
+
+
+def _rewriting(values: dict[str, Json], mended: dict[str, Json], reasons: Iterable[Reason]) -> dict[str, Json]:
+    columns = [column for column in mended if column not in values or values[column] != mended[column]]
+    return {
+        "action": "rewritten",
+        "check": ", ".join(dict.fromkeys(reason.check for reason in reasons)),
+        "why": "; ".join(dict.fromkeys(reason.why for reason in reasons)),
+        "columns": list(columns),
+        "before": [values.get(column) for column in columns],
+        "after": [mended[column] for column in columns],
+    }
+
+
+def _exact(source: Source, form: Form, content: str) -> Exact:
+    """What the texts of a file give back."""
+    if content == source.sha256:
+        return "bytes"
+    if form.kind == "records":
+        return "records"
+    with open_bytes(Path(source.path).expanduser()) as raw:
+        return "content" if file_digest(raw, "sha256").hexdigest() == content else "records"  # type: ignore[arg-type]
+
+
+def _names(sources: Mapping[str, Source], plan: Plan) -> dict[str, str]:
+    """The mended files' names: the file's own, without .gz, and jsonl where it is no table; a split's when divided."""
+    found: dict[str, str] = {}
+    for role, source in sources.items():
+        hub = hub_name(source.path)
+        plain = Path("_".join(hub).replace("/", "_") + ".jsonl" if hub else source.path.removesuffix(".gz"))
+        ending = plain.suffix.lower() if plain.suffix.lower() in (".csv", ".tsv") else ".jsonl"
+        if plan.parts is not None:
+            return {part: part + ending for part in PARTS if part == "train" or part in plan.parts.values()}
+        name = plain.stem + ending
+        found[role] = name if name not in found.values() else f"{role}-{name}"
+    return found
+
+
+def _refuse(sources: Mapping[str, Source], folder: Path) -> None:
+    for source in sources.values():
+        if Path(source.path).exists() and Path(source.path).resolve().parent == folder.resolve():
+            raise RunError(
+                f"{folder}: holds {source.path} itself; name another folder with --fix, so that nothing is lost"
+            )
+    if (folder / SUMMARY).exists():
+        before = {one.sha256 for one in load(folder).origins}
+        if not before <= {source.sha256 for source in sources.values()}:
+            remedy = "undo it first (luthier check --undo), or name another folder with --fix"
+            raise RunError(f"{folder}: holds the mended copies of other files, and their ledger; {remedy}")
