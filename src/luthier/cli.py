@@ -283,6 +283,60 @@ def export(
     return 0
 
 
+CONVERT = """Write rows in a format of others, and list what it cannot hold.
+
+What was written is read back and compared row by row. A row that would lose what it teaches is left out and named,
+and the exit code is 1. OUT ends in .jsonl, .json, .csv, .tsv or .parquet.
+
+{formats}
+"""
+
+
+def _convert_help() -> str:
+    """What convert does, with a line for each format."""
+    from luthier.data.formats import formats
+
+    lines = [
+        f"{name}: {one.title}" + (f" ({', '.join(one.aliases)})" if one.aliases else "")
+        for name, one in formats.items()
+    ]
+    return CONVERT.format(formats="\n\n".join(lines))
+
+
+@app.command(help=_convert_help())
+@told
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="Rows: a file or hub name.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    to: Annotated[str, typer.Option(help="Format to write, of those above.")],
+    from_: Annotated[
+        str, typer.Option("--from", help="Format of IN, where it is not recognised (data.format).")
+    ] = "auto",
+    input: Annotated[str | None, typer.Option(help="Column of the input.")] = None,
+    output: Annotated[str | None, typer.Option(help="Column of the wanted answer.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of rows that belong together; it must be held, too.")
+    ] = None,
+    skip_bad_rows: Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out, by name.")] = False,
+    allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Write rows with what can be held of them.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Write rows in a format of others, and list what it cannot hold."""
+    from luthier.data.convert import convert as carry_out
+    from luthier.data.read import ReadOptions
+    from luthier.run.convert import as_json as facts
+    from luthier.run.convert import told
+
+    options = ReadOptions(format=from_, input=input, output=output, group=group, skip_bad_rows=skip_bad_rows)
+    done = carry_out(source, target, to, options, allow_loss=allow_loss, overwrite=overwrite)
+    if as_json:
+        _print(facts(done), as_json=True)
+    else:
+        Console(highlight=False).print(told(done))
+    return 1 if done.unheld and not allow_loss else 0
+
+
 @app.command()
 @told
 def settings(

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from luthier.data import Shape, recognised, shapes
+from luthier.data import Shape, shapes
 from luthier.data.files import Fault, Record, readers, records
 from luthier.data.hub import fingerprint, hub_name, hub_records
 from luthier.data.label import are_labels, label_set, with_label
+from luthier.data.recognise import nested, recognise
 from luthier.data.row import Row
 from luthier.data.text import closest
 from luthier.errors import DataError, RecipeError
@@ -25,7 +26,8 @@ class ReadOptions:
     """How the rows of a file become examples."""
 
     format: str = "auto"
-    """Shape of a record: auto, prompt, messages, sharegpt, alpaca, label, pair, or `module:function` for your own."""
+    """Shape of a record: auto, prompt, messages, sharegpt, alpaca, label, pair, unpaired, openai_preference,
+    labelstudio, argilla, doccano, prodigy, or `module:function` for your own."""
     input: str | None = None
     """Column that holds the input."""
     output: str | None = None
@@ -216,30 +218,39 @@ def _example(row: Record | Fault, place: str, source: str, shape: Shape, options
         raise DataError(row.reason)
     record = Row(place, source, row.values, options.input, options.output)
     example = shape(record)
-    return replace(example, group=record.text(options.group)) if options.group else example
+    return replace(example, group=_group(record, example, options.group)) if options.group else example
+
+
+def _group(record: Row, example: Example, column: str) -> str:
+    """The value of the group's column, which may stand inside an object of the record."""
+    return replace(record, values={**example.meta, **record.values}).text(column)
 
 
 def _shape(rows: Sequence[Record | Fault], source: str, options: ReadOptions) -> Shape:
-    columns = {column: None for row in rows if isinstance(row, Record) for column in row.values}
-    _check_named(list(columns), source, options)
-    if options.format != "auto":
-        return _shape_named(options.format)
+    records = [row.values for row in rows if isinstance(row, Record)]
+    columns = {column: None for record in records for column in record}
+    name = options.format if options.format != "auto" else recognise(columns, records)
+    if name in nested:
+        columns = {column: None for record in records for column in nested[name](record)}
+    _check_named(list(columns), source, options, both=name not in nested)
+    if name is not None and (options.format != "auto" or name in nested):
+        return _shape_named(name)
     if options.input and options.output:
         return shapes["prompt"]
-    found = next((name for name, needed in recognised.items() if needed <= columns.keys()), None)
-    if found is None and columns:
+    if name is None and columns:
         seen = ", ".join(columns)
         remedy = "pass --input COLUMN --output COLUMN to say which is asked and which is the answer"
         raise DataError(f"{source}: no known shape of record in the columns {seen}; {remedy}")
-    return shapes[found or "prompt"]
+    return shapes[name or "prompt"]
 
 
-def _check_named(columns: list[str], source: str, options: ReadOptions) -> None:
+def _check_named(columns: list[str], source: str, options: ReadOptions, *, both: bool) -> None:
+    """Raises DataError for a column that is not there, and where one of input and output is named but `both` needed."""
     for option, column in (("input", options.input), ("output", options.output), ("group", options.group)):
         if column is not None and columns and column not in columns:
             hint = closest(column, columns) or f"; the columns are {', '.join(columns)}"
             raise DataError(f"{source}: {option}: there is no column {column!r}{hint}")
-    if options.format == "auto" and bool(options.input) != bool(options.output):
+    if both and options.format == "auto" and bool(options.input) != bool(options.output):
         given, missing = ("input", "output") if options.input else ("output", "input")
         raise DataError(f"{source}: --{given} is named without --{missing}; name both")
 
