@@ -285,25 +285,33 @@ def export(
 
 CONVERT = """Write rows in a format of others, and list what it cannot hold.
 
-What was written is read back and compared row by row. A row that would lose what it teaches is left out and named,
-and the exit code is 1. OUT ends in .jsonl, .json, .csv, .tsv or .parquet.
+OUT ends in .jsonl, .json, .csv, .tsv (each also with .gz) or .parquet. What was written is read back and compared row
+by row. A row that would teach something else is left out and named, and the exit code is 1; a column that cannot be
+held is named. Formats, and other names they go by:
 
-{formats}
+messages: conversations for OpenAI's fine-tuning (openai, trl)
+
+openai_preference: pairs for OpenAI's preference fine-tuning
+
+sharegpt: ShareGPT conversations
+
+alpaca: instruction, input, output
+
+prompt: prompt and completion, as TRL and others read them (trl-prompt-completion)
+
+label: text and label (csv, classification)
+
+pair: prompt, chosen, rejected, as TRL reads them (dpo, trl-preference)
+
+unpaired: prompt, completion, and label true or false, as TRL reads them (kto, trl-unpaired-preference)
+
+hh: chosen and rejected Human/Assistant transcripts
+
+labelstudio, argilla, doccano, prodigy: what these tools export and import
 """
 
 
-def _convert_help() -> str:
-    """What convert does, with a line for each format."""
-    from luthier.data.formats import formats
-
-    lines = [
-        f"{name}: {one.title}" + (f" ({', '.join(one.aliases)})" if one.aliases else "")
-        for name, one in formats.items()
-    ]
-    return CONVERT.format(formats="\n\n".join(lines))
-
-
-@app.command(help=_convert_help())
+@app.command(help=CONVERT)
 @told
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="Rows: a file or hub name.")],
@@ -325,8 +333,8 @@ def convert(
     """Write rows in a format of others, and list what it cannot hold."""
     from luthier.data.convert import convert as carry_out
     from luthier.data.read import ReadOptions
-    from luthier.run.convert import as_json as facts
-    from luthier.run.convert import told
+    from luthier.report.convert import as_json as facts
+    from luthier.report.convert import told
 
     options = ReadOptions(format=from_, input=input, output=output, group=group, skip_bad_rows=skip_bad_rows)
     done = carry_out(source, target, to, options, allow_loss=allow_loss, overwrite=overwrite)

@@ -20,6 +20,9 @@ from luthier.data.text import closest
 from luthier.errors import DataError, RecipeError
 from luthier.types import Example, Message
 
+_PERHAPS_LABELS = (shapes["argilla"], shapes["doccano"])
+"""Shapes that do not say whether an answer is a label or a text."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
@@ -92,11 +95,15 @@ def read(
         raise RecipeError(f"limit: {options.limit} reads no row; give 1 or more, or none for all")
     rows, facts = _rows(path, options)
     source = name or Path(facts.path).name
-    examples, left_out = _examples(rows, source, options)
+    shape = _shape(rows, source, options)
+    examples, left_out = _examples(rows, source, shape, options)
     if not examples:
         first = f"; the first: {left_out[0].id}: {left_out[0].reason}" if left_out else ""
         raise DataError(f"{source}: no row of {facts.rows} can be used{first or '; it has only a header or nothing'}")
-    if labels is not None or (options.output and are_labels([row.answer.strip() for row in examples], options.output)):
+    if labels is not None or (
+        (options.output or shape in _PERHAPS_LABELS)
+        and are_labels([row.answer.strip() for row in examples], options.output or "")
+    ):
         _each(examples, with_label)
     found = label_set(examples)
     shown = tuple(labels) if labels is not None else found
@@ -194,9 +201,10 @@ def _each(examples: list[Example], change: Callable[[Example], Example]) -> None
         examples[at] = change(example)
 
 
-def _examples(rows: list[Record | Fault], source: str, options: ReadOptions) -> tuple[list[Example], list[LeftOut]]:
+def _examples(
+    rows: list[Record | Fault], source: str, shape: Shape, options: ReadOptions
+) -> tuple[list[Example], list[LeftOut]]:
     """What the rows become; the list is emptied on the way, so that a million are never held twice."""
-    shape = _shape(rows, source, options)
     examples: list[Example] = []
     left_out: list[LeftOut] = []
     rows.reverse()
