@@ -5,7 +5,6 @@ A table of plain texts holds what is no text as JSON text, a Parquet column does
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
@@ -17,7 +16,7 @@ from typing import TextIO
 from luthier.data.files import as_json
 from luthier.data.formats import Written
 from luthier.data.text import blemish, closest
-from luthier.data.write import TABLES
+from luthier.data.write import TABLES, row_writer
 from luthier.errors import DataError, RecipeError
 from luthier.types import Json
 
@@ -64,9 +63,10 @@ def _opened(path: Path) -> Iterator[TextIO]:
 def _separated(path: Path, rows: Sequence[Written]) -> None:
     names = _names(rows)
     with _opened(path) as stream:
-        table = csv.writer(stream, delimiter=TABLES[ending(path)], lineterminator="\n")
-        table.writerow(names)
-        table.writerows([[_cell(row.get(name)) for name in names] for row in rows])
+        write = row_writer(stream, TABLES[ending(path)])
+        write(names)
+        for row in rows:
+            write(_cell(row.get(name)) for name in names)
 
 
 def _lines(path: Path, rows: Sequence[Written]) -> None:
@@ -87,11 +87,14 @@ def _parquet(path: Path, rows: Sequence[Written]) -> None:
         raise DataError(f"{path.name}: writing Parquet needs pyarrow; pip install 'luthier[parquet]'") from error
 
     def column(values: list[Json]) -> object:
-        """A typed column where it gives the same values back, else their JSON texts."""
+        """A typed column where a file gives the same values back, else their JSON texts."""
         try:
-            typed = arrow.array(values)
-            if _text([as_json(_unfilled(value)) for value in typed.to_pylist()]) == _text(values):
-                return typed
+            typed = arrow.table([arrow.array(values)], names=["values"])
+            if any(isinstance(value, dict | list) for value in values):
+                parquet.write_table(typed, file := io.BytesIO())
+                typed = parquet.read_table(file)
+            if _text([as_json(_unfilled(value)) for value in typed["values"].to_pylist()]) == _text(values):
+                return typed["values"]
         except (arrow.lib.ArrowException, ValueError, OverflowError, TypeError):
             pass
         return arrow.array([None if value is None else _cell(value) for value in values])

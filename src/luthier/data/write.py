@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import TypeAlias
+from typing import TextIO, TypeAlias
 
 from luthier.data.files import Fault, Record, records
 from luthier.data.hub import hub_name, hub_records
@@ -39,6 +39,18 @@ def rewrite(path: str, folder: Path, mend: Mended, *, encoding: str | None = Non
     return target, count
 
 
+def row_writer(stream: TextIO, delimiter: str) -> Callable[[Iterable[Json]], None]:
+    """Writes rows of a table. A row with a carriage return is quoted whole: csv leaves that character bare."""
+    usual = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+    quoted = csv.writer(stream, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write(row: Iterable[Json]) -> None:
+        cells = list(row)
+        (quoted if any(isinstance(cell, str) and "\r" in cell for cell in cells) else usual).writerow(cells)
+
+    return write
+
+
 def texts(value: Json, change: Callable[[str], str]) -> Json:
     """A value with every text in it changed; names of fields stay."""
     if isinstance(value, str):
@@ -58,7 +70,7 @@ def _parts(name: str) -> tuple[str, str]:
 def _write(draft: Path, ending: str, rows: Iterable[dict[str, Json] | None]) -> int:
     count = 0
     with draft.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.writer(stream, delimiter=TABLES[ending], lineterminator="\n") if ending in TABLES else None
+        table = row_writer(stream, TABLES[ending]) if ending in TABLES else None
         for row in rows:
             if row is None:
                 continue
@@ -66,7 +78,7 @@ def _write(draft: Path, ending: str, rows: Iterable[dict[str, Json] | None]) -> 
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
             else:
                 if count == 0:
-                    table.writerow(row)
-                table.writerow(row.values())
+                    table(row)
+                table(row.values())
             count += 1
     return count

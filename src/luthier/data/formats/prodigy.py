@@ -41,7 +41,8 @@ def write_prodigy(example: Example, texts: bool) -> Written:
     question = only(example)
     taken = ("text", "label", "accept", "reject", "user_input", "input", "answer")
     if len(example.completions) > 1:
-        sides = dict(zip(VERDICTS, ({"text": one.text} for one in both(example)), strict=False))
+        better, worse = both(example)
+        sides: Written = {"accept": {"text": better.text}, "reject": {"text": worse.text}}
         return flat(example, {"input": {"text": question}, **sides, "answer": "accept"}, *taken)
     if example.completions[0].score != 1:
         raise DataError("its answer has a score of its own, and an accepted one has none; use --to unpaired")
