@@ -72,6 +72,16 @@ def test_rows_that_cannot_be_held_are_named_and_the_exit_code_is_1(tmp_path):
     assert "m.jsonl:2" in said(done)
 
 
+def test_a_table_is_given_no_conversation_even_where_losses_are_allowed(tmp_path):
+    turns = [{"role": role, "content": role} for role in ("user", "assistant", "user")]
+    rows = [{"prompt": prompt, "chosen": "b", "rejected": "c"} for prompt in (turns, "a")]
+    source = lines(tmp_path / "p.jsonl", *rows)
+    done = luthier("convert", source, tmp_path / "out.csv", "--to", "pair", "--allow-loss")
+    assert done.exit_code == 0, done.output
+    assert "is a conversation" in said(done)
+    assert "role" not in (tmp_path / "out.csv").read_text()
+
+
 def test_columns_that_become_text_are_listed_by_kind(tmp_path):
     source = lines(tmp_path / "r.jsonl", {"prompt": "a", "completion": "b", "n": 1}, {"prompt": "c", "completion": "d"})
     done = luthier("convert", source, tmp_path / "out.csv", "--to", "prompt")

@@ -17,13 +17,16 @@ from luthier.data import shapes
 from luthier.data.files import Fault, records
 from luthier.data.formats import Format, Written, find_format
 from luthier.data.formats.format import plain
-from luthier.data.loss import Loss, losses
+from luthier.data.loss import Loss, invented, losses
 from luthier.data.read import LeftOut, Reading, ReadOptions, read
 from luthier.data.recognise import recognise
 from luthier.data.row import Row
 from luthier.data.save import ending, is_table, save
 from luthier.errors import DataError, RecipeError
 from luthier.types import Example
+
+_TEXTS = ("text", "prompt", "completion", "chosen", "rejected")
+"""Columns that are texts or messages, and in a table texts: their readers take what is there as it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +137,17 @@ def _made(examples: Sequence[Example], plan: _Plan) -> tuple[list[tuple[Example,
     unheld: list[LeftOut] = []
     for example in examples:
         try:
-            made.append((example, plan.format.write(example, plain(example) if table else alike)))
+            record = plan.format.write(example, plain(example) if table else alike)
+            if table and any(isinstance(record.get(column), list) for column in _TEXTS):
+                raise DataError("is a conversation, which a table of plain texts has no room for; end OUT in .jsonl")
+            made.append((example, record))
         except DataError as error:
             unheld.append(LeftOut(example.id, str(error)))
     return made, unheld
 
 
 def _compared(draft: Path, made: Sequence[tuple[Example, Written]], plan: _Plan) -> Iterator[list[Loss] | str]:
-    """For each row what it lost, or why it cannot be read back."""
+    """For each row what it lost, or why it does not come back as itself."""
     shape = shapes[plan.format.shape]
     with closing(records(draft)) as stream:
         for found, (example, _) in zip(stream, made, strict=True):
@@ -150,9 +156,15 @@ def _compared(draft: Path, made: Sequence[tuple[Example, Written]], plan: _Plan)
                 continue
             row = Row(example.id, example.source, found.values)
             try:
-                yield losses(example, _grouped(shape(row), row, plan.options.group))
+                again = _grouped(shape(row), row, plan.options.group)
+                found_losses = losses(example, again)
+                yield _changed(found_losses) if invented(example, again) else found_losses
             except DataError as error:
                 yield str(error)
+
+
+def _changed(found: list[Loss]) -> str:
+    return f"would be read as something else ({', '.join(loss.kind for loss in found if loss.essential)})"
 
 
 def _grouped(example: Example, row: Row, column: str | None) -> Example:

@@ -29,8 +29,23 @@ def losses(before: Example, after: Example) -> list[Loss]:
     return [Loss(kind, True) for kind in essential] + [Loss(kind, False) for kind in columns]
 
 
+def invented(before: Example, after: Example) -> bool:
+    """Whether something is said afterwards that was not said before: not a loss but a falsehood."""
+    said = {turn.content.strip() for turn in _all(before)}
+    return any(turn.content.strip() not in said for turn in _all(after)) or not {*after.references} <= {
+        *before.references
+    }
+
+
+def _all(example: Example) -> list[Message]:
+    return [*example.prompt, *(turn for one in example.completions for turn in one.messages)]
+
+
 def _turns(before: Example, after: Example) -> Iterator[str]:
     """Kinds of what the prompt lost."""
+    if len(before.prompt) != len(after.prompt) and _whole(before) == _whole(after):
+        yield "where the prompt ends"
+        return
     if [_said(turn) for turn in before.prompt] != [_said(turn) for turn in after.prompt]:
         system = [turn for turn in before.prompt if turn.role != "system"]
         only_system = [_said(turn) for turn in system] == [_said(turn) for turn in after.prompt]
@@ -53,7 +68,9 @@ def _answers(before: Example, after: Example) -> Iterator[str]:
 
 def _answer(before: Sequence[Completion], after: Sequence[Completion]) -> Iterator[str]:
     turns, others = ([turn for one in some for turn in one.messages] for some in (before, after))
-    if [_said(turn) for turn in turns] != [_said(turn) for turn in others]:
+    if len(turns) != len(others):
+        yield "turns of the answer"
+    elif [_said(turn) for turn in turns] != [_said(turn) for turn in others]:
         stripped = [turn.content.strip() for turn in turns] == [turn.content.strip() for turn in others]
         yield "space around the answer" if stripped else "the answer's text"
     elif [_fields(turn) for turn in turns] != [_fields(turn) for turn in others]:
@@ -83,6 +100,12 @@ def _columns(before: Example, after: Example) -> Iterator[str]:
             yield f"type of column {name!r}, now text"
         else:
             yield f"column {name!r}, changed"
+
+
+def _whole(example: Example) -> list[tuple[str, str]]:
+    """The conversation up to the end of the best answer."""
+    best = max(example.completions, key=lambda completion: completion.score)
+    return [_said(turn) for turn in (*example.prompt, *best.messages)]
 
 
 def _said(turn: Message) -> tuple[str, str]:

@@ -37,11 +37,11 @@ def told(done: Converted) -> RenderableType:
     """The outcome for a terminal."""
     whole = done.written == done.rows and not done.lost
     title = (
-        f"{done.path}: {done.written:,} of {counted(done.rows, 'row')} as {done.format}, {formats[done.format].title}"
+        f"{done.path}: {done.written:,} of {counted(done.rows, 'row')} as {done.format} ({formats[done.format].title})"
     )
     parts: list[RenderableType] = [Text(title, style="bold green" if whole else "bold"), Text()]
     proof = "Read back and compared row by row: "
-    parts += [Text(proof + ("nothing is lost." if not done.lost else "what was written lacks"))]
+    parts += [Text(proof + ("of what was written nothing is lost." if not done.lost else "what was written lacks"))]
     parts += [_table([(one.kind, one.rows) for one in done.lost])] if done.lost else []
     parts += _left_out("Not written, because the row", done.unheld)
     if any(one.reason.startswith("would lose") for one in done.unheld):
