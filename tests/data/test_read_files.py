@@ -255,7 +255,8 @@ def test_when_no_row_can_be_used_the_first_reason_is_told(tmp_path: Path) -> Non
 def test_a_shape_of_a_strangers_module_is_found_by_name(tmp_path: Path) -> None:
     path = write(tmp_path, "text,label\na,b\n")
     assert pairs(read(path, ReadOptions(format="luthier.data.shape:label"))) == pairs(read(path))
-    assert set(shapes) == {"pair", "messages", "sharegpt", "alpaca", "prompt", "label"}
+    known = {"pair", "messages", "sharegpt", "alpaca", "prompt", "label", "unpaired", "openai_preference"}
+    assert set(shapes) == known | {"labelstudio", "argilla", "doccano", "prodigy"}
 
 
 def test_files_of_one_name_get_distinct_names() -> None:

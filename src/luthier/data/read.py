@@ -10,14 +10,18 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from luthier.data import Shape, recognised, shapes
+from luthier.data import Shape, shapes
 from luthier.data.files import Fault, Record, readers, records
 from luthier.data.hub import fingerprint, hub_name, hub_records
 from luthier.data.label import are_labels, label_set, with_label
+from luthier.data.recognise import nested, recognise
 from luthier.data.row import Row
 from luthier.data.text import closest
 from luthier.errors import DataError, RecipeError
 from luthier.types import Example, Message
+
+_PERHAPS_LABELS = (shapes["argilla"], shapes["doccano"])
+"""Shapes that do not say whether an answer is a label or a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class ReadOptions:
     """How the rows of a file become examples."""
 
     format: str = "auto"
-    """Shape of a record: auto, prompt, messages, sharegpt, alpaca, label, pair, or `module:function` for your own."""
+    """Shape of a record: auto, prompt, messages, sharegpt, alpaca, label, pair, unpaired, openai_preference,
+    labelstudio, argilla, doccano, prodigy, or `module:function` for your own."""
     input: str | None = None
     """Column that holds the input."""
     output: str | None = None
@@ -92,11 +97,15 @@ def read(
         raise RecipeError(f"limit: {options.limit} reads no row; give 1 or more, or none for all")
     rows, facts = _rows(path, options)
     source = name or Path(facts.path).name
-    examples, left_out = _examples(rows, source, options)
+    shape = _shape(rows, source, options)
+    examples, left_out = _examples(rows, source, shape, options)
     if not examples:
         first = f"; the first: {left_out[0].id}: {left_out[0].reason}" if left_out else ""
         raise DataError(f"{source}: no row of {facts.rows} can be used{first or '; it has only a header or nothing'}")
-    if labels is not None or (options.output and are_labels([row.answer.strip() for row in examples], options.output)):
+    if labels is not None or (
+        (options.output or shape in _PERHAPS_LABELS)
+        and are_labels([row.answer.strip() for row in examples], options.output or "")
+    ):
         _each(examples, with_label)
     found = label_set(examples)
     shown = tuple(labels) if labels is not None else found
@@ -194,9 +203,10 @@ def _each(examples: list[Example], change: Callable[[Example], Example]) -> None
         examples[at] = change(example)
 
 
-def _examples(rows: list[Record | Fault], source: str, options: ReadOptions) -> tuple[list[Example], list[LeftOut]]:
+def _examples(
+    rows: list[Record | Fault], source: str, shape: Shape, options: ReadOptions
+) -> tuple[list[Example], list[LeftOut]]:
     """What the rows become; the list is emptied on the way, so that a million are never held twice."""
-    shape = _shape(rows, source, options)
     examples: list[Example] = []
     left_out: list[LeftOut] = []
     rows.reverse()
@@ -218,7 +228,7 @@ def _example(row: Record | Fault, place: str, source: str, shape: Shape, options
         raise DataError(row.reason)
     record = Row(place, source, row.values, options.input, options.output)
     example = shape(record)
-    example = replace(example, group=record.text(options.group)) if options.group else example
+    example = replace(example, group=_group(record, example, options.group)) if options.group else example
     return _weighted(example, record.weight(options.weight)) if options.weight else example
 
 
@@ -234,31 +244,40 @@ def _times(turns: Iterable[Message], weight: float) -> tuple[Message, ...]:
     return tuple(replace(turn, weight=turn.weight * weight) if turn.role == "assistant" else turn for turn in turns)
 
 
+def _group(record: Row, example: Example, column: str) -> str:
+    """The value of the group's column, which may stand inside an object of the record."""
+    return replace(record, values={**example.meta, **record.values}).text(column)
+
+
 def _shape(rows: Sequence[Record | Fault], source: str, options: ReadOptions) -> Shape:
-    columns = {column: None for row in rows if isinstance(row, Record) for column in row.values}
-    _check_named(list(columns), source, options)
-    if options.format != "auto":
-        return _shape_named(options.format)
+    records = [row.values for row in rows if isinstance(row, Record)]
+    columns = {column: None for record in records for column in record}
+    name = options.format if options.format != "auto" else recognise(columns, records)
+    if name in nested:
+        columns = {column: None for record in records for column in nested[name](record)}
+    _check_named(list(columns), source, options, both=name not in nested)
+    if name is not None and (options.format != "auto" or name in nested):
+        return _shape_named(name)
     if options.input and options.output:
         return shapes["prompt"]
-    found = next((name for name, needed in recognised.items() if needed <= columns.keys()), None)
-    if found is None and columns:
+    if name is None and columns:
         seen = ", ".join(columns)
         remedy = "pass --input COLUMN --output COLUMN to say which is asked and which is the answer"
         raise DataError(f"{source}: no known shape of record in the columns {seen}; {remedy}")
-    return shapes[found or "prompt"]
+    return shapes[name or "prompt"]
 
 
 def _named_columns(options: ReadOptions) -> list[tuple[str, str | None]]:
     return [(name, getattr(options, name)) for name in ("input", "output", "group", "weight")]
 
 
-def _check_named(columns: list[str], source: str, options: ReadOptions) -> None:
+def _check_named(columns: list[str], source: str, options: ReadOptions, *, both: bool) -> None:
+    """Raises DataError for a column that is not there, and where one of input and output is named but `both` needed."""
     for option, column in _named_columns(options):
         if column is not None and columns and column not in columns:
             hint = closest(column, columns) or f"; the columns are {', '.join(columns)}"
             raise DataError(f"{source}: {option}: there is no column {column!r}{hint}")
-    if options.format == "auto" and bool(options.input) != bool(options.output):
+    if both and options.format == "auto" and bool(options.input) != bool(options.output):
         given, missing = ("input", "output") if options.input else ("output", "input")
         raise DataError(f"{source}: --{given} is named without --{missing}; name both")
 

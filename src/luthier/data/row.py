@@ -78,8 +78,10 @@ class Row:
         return found
 
     def messages(self, column: str) -> tuple[Message, ...]:
-        """The field as a conversation. Raises DataError with the number of the turn that is none."""
+        """The field, or its JSON text, as a conversation. Raises DataError with the number of the turn that is none."""
         found = self.value(column)
+        if isinstance(found, str) and found.lstrip().startswith("["):
+            found = _listed(found, column)
         if not isinstance(found, list) or not found:
             raise DataError(f"{column!r} is not a list of messages; write [{{'role': ..., 'content': ...}}, ...]")
         return tuple(_message(turn, f"{column}[{number}]") for number, turn in enumerate(found))
@@ -104,6 +106,15 @@ class Row:
     def rest(self, *used: str) -> Mapping[str, Json]:
         """The fields no shape has read."""
         return {name: value for name, value in self.values.items() if name not in used}
+
+
+def _listed(text: str, column: str) -> Json:
+    """The list that a table of plain texts holds as JSON."""
+    try:
+        found: Json = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{column!r} is not JSON ({error}); write a list of messages") from error
+    return found
 
 
 def _message(turn: Json, place: str) -> Message:

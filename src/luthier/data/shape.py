@@ -20,9 +20,9 @@ _TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):[ \t]?")
 def prompt(row: Row) -> Example:
     """An input and an output: `prompt` and `completion`, or the two columns that the user named."""
     asked, answered = row.input or "prompt", row.output or "completion"
-    question = _turns(row, asked, role="user")
-    answer = _turns(row, answered, role="assistant")
-    return _example(row, _unlearned(question), (Completion(_ending(answer, answered)),), asked, answered)
+    question = turns_of(row, asked, role="user")
+    answer = turns_of(row, answered, role="assistant")
+    return made(row, unlearned(question), (Completion(ending(answer, answered)),), asked, answered)
 
 
 def label(row: Row) -> Example:
@@ -30,7 +30,7 @@ def label(row: Row) -> Example:
     asked, answered = row.input or "text", row.output or "label"
     name = row.text(answered).strip()
     completion = Completion((Message("assistant", name),))
-    return replace(_example(row, _turns(row, asked, role="user"), (completion,), asked, answered), label=name)
+    return replace(made(row, turns_of(row, asked, role="user"), (completion,), asked, answered), label=name)
 
 
 def alpaca(row: Row) -> Example:
@@ -39,7 +39,7 @@ def alpaca(row: Row) -> Example:
     parts = [row.text("instruction")] + ([row.text("input")] if extra is not None and str(extra).strip() else [])
     question = (*_system(row), Message("user", "\n\n".join(parts)))
     completion = Completion((Message("assistant", row.text("output")),))
-    return _example(row, question, (completion,), "instruction", "input", "output", "system")
+    return made(row, question, (completion,), "instruction", "input", "output", "system")
 
 
 def messages(row: Row) -> Example:
@@ -52,6 +52,17 @@ def sharegpt(row: Row) -> Example:
     return _conversation(row, row.input or "conversations")
 
 
+def unpaired(row: Row) -> Example:
+    """An answer to a `prompt` that was found good or bad: `completion`, scored 1 or 0 by a true or false `label`."""
+    found = row.text("label").lower()
+    if found not in ("true", "false"):
+        raise DataError(f"'label' is {found!r}; write true for a good completion, false for a bad one")
+    question = turns_of(row, "prompt", role="user")
+    answer = ending(turns_of(row, "completion", role="assistant"), "completion")
+    completion = Completion(answer, float(found == "true"))
+    return made(row, unlearned(question), (completion,), "prompt", "completion", "label")
+
+
 def pair(row: Row) -> Example:
     """A preference: `chosen` scores 1, `rejected` 0; what the two conversations share is the prompt.
 
@@ -59,19 +70,20 @@ def pair(row: Row) -> Example:
     answer to a `prompt` column.
     """
     asked = row.input or "prompt"
-    question = _turns(row, asked, role="user") if asked in row.values else ()
+    question = turns_of(row, asked, role="user") if asked in row.values else ()
     both = [_answer(row, column, question) for column in ("chosen", "rejected")]
     if both[0] == both[1]:
         raise DataError("'chosen' and 'rejected' are the same; remove the row")
     shared = 0 if question else _shared(*both)
     completions = tuple(
-        Completion(_ending(turns[shared:], column), score)
+        Completion(ending(turns[shared:], column), score)
         for turns, column, score in zip(both, ("chosen", "rejected"), (1.0, 0.0), strict=True)
     )
-    return _example(row, _unlearned(question or both[0][:shared]), completions, asked, "chosen", "rejected")
+    return made(row, unlearned(question or both[0][:shared]), completions, asked, "chosen", "rejected")
 
 
-def _example(row: Row, question: Iterable[Message], completions: tuple[Completion, ...], *used: str) -> Example:
+def made(row: Row, question: Iterable[Message], completions: tuple[Completion, ...], *used: str) -> Example:
+    """The example of a row whose columns `used` have been read; the others are its meta."""
     return Example(
         id=row.id,
         prompt=tuple(question),
@@ -90,7 +102,7 @@ def _conversation(row: Row, column: str) -> Example:
     learned = [turn for turn in turns if turn.role == "assistant" and turn.train is not False and turn.weight]
     if last.role == "assistant" and not learned:
         raise DataError(f"{column!r} has no turn to learn: each has weight 0 or train false")
-    return _example(row, before, (Completion(_ending((last,), column)),), column, "system")
+    return made(row, before, (Completion(ending((last,), column)),), column, "system")
 
 
 def _system(row: Row) -> tuple[Message, ...]:
@@ -98,7 +110,7 @@ def _system(row: Row) -> tuple[Message, ...]:
     return (Message("system", found),) if isinstance(found, str) and found.strip() else ()
 
 
-def _turns(row: Row, column: str, *, role: str) -> tuple[Message, ...]:
+def turns_of(row: Row, column: str, *, role: str) -> tuple[Message, ...]:
     """A column as messages; a plain text is one message of the role."""
     if isinstance(row.values.get(column), list):
         return row.messages(column)
@@ -109,7 +121,8 @@ def _answer(row: Row, column: str, question: tuple[Message, ...]) -> tuple[Messa
     """One side of a pair, less the prompt where it repeats it."""
     if isinstance(row.values.get(column), list):
         turns = row.messages(column)
-        repeated = question and [turn.content for turn in turns[: len(question)]] == [m.content for m in question]
+        said = [(turn.role, turn.content) for turn in question]
+        repeated = question and [(turn.role, turn.content) for turn in turns[: len(question)]] == said
         return turns[len(question) :] if repeated else turns
     text = row.text(column)
     if not question and not text.lstrip().startswith("Human:"):
@@ -131,7 +144,7 @@ def _shared(first: tuple[Message, ...], second: tuple[Message, ...]) -> int:
     return next((n for n in range(longest) if first[n] != second[n]), longest)
 
 
-def _ending(turns: tuple[Message, ...], column: str) -> tuple[Message, ...]:
+def ending(turns: tuple[Message, ...], column: str) -> tuple[Message, ...]:
     """A completion's turns, which begin and end with the assistant's. Raises DataError where they do not."""
     if not turns or turns[-1].role != "assistant":
         raise DataError(f"{column!r} does not end with an assistant's turn; end it with the answer")
@@ -144,5 +157,6 @@ def _ending(turns: tuple[Message, ...], column: str) -> tuple[Message, ...]:
     return turns
 
 
-def _unlearned(turns: Iterable[Message]) -> tuple[Message, ...]:
+def unlearned(turns: Iterable[Message]) -> tuple[Message, ...]:
+    """The turns of a prompt of which nothing is to be learned."""
     return tuple(replace(turn, train=False) if turn.role == "assistant" else turn for turn in turns)

@@ -78,7 +78,12 @@ class Prepared:
 def prepare(recipe: Recipe, show: Show) -> Prepared:
     """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy."""
     readings, splits = read_splits(recipe.data)
+    splits, wrong = _with_right(splits)
     show.say(_told(readings, splits))
+    if wrong:
+        show.say(
+            f"{counted(len(wrong), 'row')} left out: the only answer is marked as wrong, and `sft` learns right ones"
+        )
     shown_labels = readings["train"].labels or ()
     with show.stages():
         corpus, audit = before_training(recipe, splits, shown_labels, show.stage)
@@ -94,7 +99,7 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
     kept, fit = _whole(learned, rendered, model)
     prove(kept, fit, model.tokenizer, stop=model.stop, learn=recipe.data.learn)
     judged, too_long = _fitting(splits, model)
-    left_out = [*too_long, *(left for reading in readings.values() for left in reading.left_out)]
+    left_out = [*too_long, *wrong, *(left for reading in readings.values() for left in reading.left_out)]
     by_id = {example.id: row for example, row in zip(learned, rendered, strict=True)}
     return Prepared(
         recipe=recipe,
@@ -109,6 +114,21 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
         cut=(*cut(rendered, max_length=model.max_length), *(_too_long(left) for left in too_long)),
         task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),
     )
+
+
+def _with_right(
+    splits: dict[str, tuple[Example, ...]],
+) -> tuple[dict[str, tuple[Example, ...]], list[LeftOut]]:
+    """The rows that have a right answer, and those that have none. Raises DataError where no training row has one."""
+    reason = "has no answer but one marked as wrong"
+    right = {
+        part: tuple(row for row in rows if any(one.score > 0 for one in row.completions))
+        for part, rows in splits.items()
+    }
+    if splits["train"] and not right["train"]:
+        raise DataError(f"{splits['train'][0].id}: {reason}, as has every training row; give rows with right answers")
+    kept = {row.id for rows in right.values() for row in rows}
+    return right, [LeftOut(row.id, reason) for rows in splits.values() for row in rows if row.id not in kept]
 
 
 def _right(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
