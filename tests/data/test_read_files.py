@@ -284,3 +284,9 @@ def test_a_hub_tables_class_numbers_become_their_names() -> None:
         (1, {"text": "a", "label": "yes"}),
         (2, {"text": "b", "label": "no"}),
     ]
+
+
+@pytest.mark.parametrize("text", ["café,a", "Müller,b", "Größe,c"])
+def test_a_file_of_a_few_words_is_not_guessed_to_be_utf_16(text: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cp1252"):
+        read(write(tmp_path, f"text,label\n{text}\n".encode("cp1252")))

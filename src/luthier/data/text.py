@@ -25,6 +25,13 @@ _MARKS: Final = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"
 _MARKS_16: Final = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 _GUESSED_FROM: Final = 2**20
+_USUAL: Final = [
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp850", "koi8_r", "mac_roman"),
+    *("shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
+]
+"""Guesses: what tables are written in, if not in UTF-8."""
+_FEW: Final = 100
+"""Bytes that tell too little of a language; the commonest of all is then the best guess that can be read."""
 _BINARY: Final = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
@@ -144,7 +151,9 @@ def _likely(path: Path, written: int) -> str | None:
     with open_bytes(path) as raw:
         telling = [line for line in raw.read(_GUESSED_FROM).splitlines() if not line.isascii()]
     sample = b"\n".join(telling[:200])
-    best = from_bytes(sample).best()
+    if len(sample) < _FEW and _decodes(sample, _USUAL[0]):
+        return _USUAL[0]
+    best = from_bytes(sample, cp_isolation=_USUAL).best()
     if best is None:
         return None
     return "cp1252" if best.encoding in _LATIN and _decodes(sample, "cp1252") else best.encoding
