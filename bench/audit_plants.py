@@ -137,8 +137,8 @@ def leaked(copy: Copy, fits: Callable[[Example], bool] = lambda _: True) -> Make
     def plant(rows: Rows, rng: Random) -> Planted:
         some = sampled([row for row in rows.test if fits(row)], rng)
         more = [copy(row, f"planted.csv:{at}", rng) for at, row in enumerate(some, 1)]
-        asked = {row.question for row in some}
-        return planted(rows, [*rows.train, *more], (row.id for row in rows.test if row.question in asked))
+        asked = {says(row) for row in some}
+        return planted(rows, [*rows.train, *more], (row.id for row in rows.test if says(row) in asked))
 
     return plant
 
@@ -154,6 +154,11 @@ def contaminated(copy: Copy, fits: Callable[[Example], bool] = lambda _: True) -
         return Planted(broken, clean, frozenset(row.id for row in more))
 
     return plant
+
+
+def says(row: Example) -> tuple[str, ...]:
+    """All turns of the prompt."""
+    return tuple(turn.content for turn in row.prompt)
 
 
 def sampled(some: Sequence[Example], rng: Random, count: int = K) -> list[Example]:

@@ -159,13 +159,22 @@ def given_away(rows: Rows, rng: Random) -> Planted:
     return planted(rows, train, chosen)
 
 
+def abroad(rows: Rows, rng: Random) -> Planted:
+    """Some answers in another language: 2 % of the rows, since where many are the check takes it for the task."""
+    chosen = {row.id for row in rng.sample(rows.train, FEW // 3)}
+    train = [
+        reworded(row, lambda _: rng.choice(values.OTHER_LANGUAGES), "answer") if row.id in chosen else row
+        for row in rows.train
+    ]
+    return planted(rows, train, chosen)
+
+
 def one_of(some: list[str]) -> values.Make:
     """Draws among them."""
     return lambda rng: rng.choice(some)
 
 
 EMPTY = edited(one_of([" ", "\n", "\u200b", ""]), None, "answer", whole=True)
-FOREIGN = edited(one_of(values.OTHER_LANGUAGES), None, "answer", whole=True)
 REFUSED = edited(one_of(values.REFUSALS), one_of(values.KIND_WORDS), "answer", whole=True)
 
 ROWS: tuple[Plant, ...] = (
@@ -176,7 +185,7 @@ ROWS: tuple[Plant, ...] = (
     *over(EVERY, "mojibake", "UTF-8 read as cp1252", edited(values.garbled, values.ungarbled)),
     *over(EVERY, "empty", "answers with nothing to read", EMPTY),
     *over(TEXTS, "refusal", "answers that decline", REFUSED),
-    *over(TEXTS, "language_mismatch", "answers in five other languages", FOREIGN),
+    *over(TEXTS, "language_mismatch", "answers in five other languages", abroad, bar=0),
     *over(EVERY, "duplicate", "copies but for case and punctuation", added(same)),
     *over(EVERY, "near_duplicate", "copies with a word more, of 8 words or longer", added(nearly, long_enough)),
     Plant("meaning_duplicate", "said in other words", "banking77", added(in_other_words, rephrasable)),

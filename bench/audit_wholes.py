@@ -125,8 +125,15 @@ def told_by_a_word(rows: Rows, rng: Random) -> Planted:
     return planted(rows, train)
 
 
-def told_by_length(rows: Rows, rng: Random) -> Planted:
+def ten_labels(rows: Rows) -> Rows:
+    """The rows of ten labels: of 77 neither a length nor a file can tell more than a few."""
+    names = set(sorted({row.label or "" for row in rows.train})[:10])
+    return Rows(*(tuple(row for row in part if row.label in names) for part in (rows.train, rows.test)))
+
+
+def told_by_length(every: Rows, rng: Random) -> Planted:
     """Half of the rows are as long as their label says."""
+    rows = ten_labels(every)
     sizes = {label: 20 * at + 100 for at, label in enumerate(sorted({row.label or "" for row in rows.train}))}
 
     def sized(row: Example) -> Example:
@@ -136,12 +143,13 @@ def told_by_length(rows: Rows, rng: Random) -> Planted:
     return planted(rows, (sized(row) if rng.random() < 0.5 else row for row in rows.train))
 
 
-def told_by_source(rows: Rows, rng: Random) -> Planted:
-    """Each of ten files has the rows of its own labels, but for one row in ten."""
-    files = {label: at % 10 for at, label in enumerate(sorted({row.label or "" for row in rows.train}))}
+def told_by_source(every: Rows, rng: Random) -> Planted:
+    """Each of ten files has the rows of its own label, but for half of all rows."""
+    rows = ten_labels(every)
+    files = {label: at for at, label in enumerate(sorted({row.label or "" for row in rows.train}))}
 
     def file(row: Example) -> int:
-        return files[row.label or ""] if rng.random() < 0.9 else rng.randrange(10)
+        return files[row.label or ""] if rng.random() < 0.5 else rng.randrange(10)
 
     return planted(rows, (replace(row, source=f"{file(row)}.csv") for row in rows.train))
 
@@ -162,7 +170,7 @@ def alike_at_first(rows: Rows, rng: Random) -> Planted:
 
 def alike_at_last(rows: Rows, rng: Random) -> Planted:
     """A third of the answers end with the same sentence."""
-    close = " Please let me know if there is anything else that I can do for you."
+    close = "\n\nPlease let me know if there is anything else that I can do for you."
     return planted(
         rows, (reworded(row, lambda text: text + close, "answer") if rng.random() < 0.33 else row for row in rows.train)
     )

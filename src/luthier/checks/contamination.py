@@ -25,8 +25,10 @@ from luthier.types import Example, Issue, Message
 WORDS = 13
 """Of a run that two texts do not share by chance."""
 QUESTION, WHOLE = 0.9, 0.8
-"""Share of the runs of an evaluation row's prompt, or of all of it, that one training row must have for a flag."""
+"""Share of the words of an evaluation row's prompt, or of all its words, that must stand in runs in common with one
+training row for a flag; of those words that stand in runs that can tell anything."""
 _COMMON_ROWS, _CHUNK, _TABLE_BITS = 10, 2_048, 24
+_RUN_BITS = (1 << WORDS) - 1
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class _Found:
     near: list[tuple[float, int]] = field(default_factory=list)
     run: list[int] = field(default_factory=list)
     covered: float = 0.0
-    """The largest share of its runs, or of its prompt's, that one training row has."""
+    """The largest share of its words, or of its prompt's, that stand in runs of one training row."""
     enough: bool = False
     """Whether that is a flag's worth."""
     words: str = ""
@@ -136,45 +138,47 @@ class _Telling:
     numbers: Numbers
     places: Places
     """The evaluation row of each."""
-    asked: NDArray[np.bool_]
-    """Whether each stands in the row's prompt."""
-    counts: NDArray[np.int64]
-    """(n, 2) runs of each row, and those of its prompt."""
+    words: Places
+    """The word that each begins with."""
+    every: Sequence[int]
+    """Of each row the words within its runs, as bits."""
+    asked: Sequence[int]
+    """Of each row the words of its prompt within its runs, as bits."""
 
     def covered(self, numbers: Numbers) -> dict[int, tuple[float, bool, int]]:
-        """Of each evaluation row that has some of a text's runs: share of its runs or its prompt's that the text has,
-        whether that is enough, and the index of the first."""
+        """Of each evaluation row that has some of a text's runs: the share of its words, or its prompt's, within them,
+        whether that is enough, and the index of the first run.
+        """
         _, first = np.unique(numbers, return_index=True)
-        hits: defaultdict[int, list[tuple[int, bool]]] = defaultdict(list)
+        found: dict[int, tuple[int, int]] = {}
         for index in np.sort(first).tolist():
             low, high = (int(np.searchsorted(self.numbers, numbers[index], side)) for side in ("left", "right"))
-            for at in range(low, high):
-                hits[int(self.places[at])].append((index, bool(self.asked[at])))
-        return {place: (*self._share(place, own), own[0][0]) for place, own in hits.items()}
+            for place, word in zip(self.places[low:high].tolist(), self.words[low:high].tolist(), strict=True):
+                own, begun = found.get(place, (0, index))
+                found[place] = own | _RUN_BITS << word, begun
+        return {place: (*self._share(place, own), begun) for place, (own, begun) in found.items()}
 
-    def _share(self, place: int, own: Sequence[tuple[int, bool]]) -> tuple[float, bool]:
-        every, asked = (int(count) for count in self.counts[place])
-        of_all, of_prompt = len(own) / every, sum(ask for _, ask in own) / max(1, asked)
+    def _share(self, place: int, own: int) -> tuple[float, bool]:
+        of_all = own.bit_count() / self.every[place].bit_count()
+        of_prompt = (own & self.asked[place]).bit_count() / max(1, self.asked[place].bit_count())
         return max(of_all, of_prompt), of_all >= WHOLE or of_prompt >= QUESTION
 
 
 def _telling(rows: Sequence[Example]) -> _Telling:
     texts = [_text(row) for row in rows]
     every = runs(texts, WORDS, short=False)
-    word = np.arange(len(every.numbers)) - every.offsets[every.rows()]
-    lengths = np.array([worded(row.prompt).count(" ") + 1 for row in rows], np.int64)
-    asked = word + WORDS <= lengths[every.rows()]
     keep = ~_usual(texts, every)
-    every, asked = every.kept(keep), asked[keep]
-    order = np.lexsort((~asked, every.rows(), every.numbers))
-    numbers, places, asked = every.numbers[order], every.rows()[order], asked[order]
-    new = _changes(numbers) | _changes(places)
-    numbers, places, asked = numbers[new], places[new], asked[new]
-    counts = np.searchsorted(numbers, numbers, "right") - np.searchsorted(numbers, numbers, "left")
-    few = counts <= max(COMMON * len(rows), _COMMON_ROWS)
-    numbers, places, asked = numbers[few], places[few], asked[few]
-    each = (np.bincount(some, minlength=len(rows)) for some in (places, places[asked]))
-    return _Telling(numbers, places, asked, np.column_stack(tuple(each)))
+    places = every.rows()[keep]
+    numbers, words = every.numbers[keep], (np.arange(len(every.numbers)) - every.offsets[every.rows()])[keep]
+    order = np.lexsort((words, places, numbers))
+    order = order[_changes(numbers[order]) | _changes(places[order])]
+    counts = np.searchsorted(numbers[order], numbers[order], "right") - np.searchsorted(numbers[order], numbers[order])
+    order = order[counts <= max(COMMON * len(rows), _COMMON_ROWS)]
+    within = [0] * len(rows)
+    for place, word in zip(places[order].tolist(), words[order].tolist(), strict=True):
+        within[place] |= _RUN_BITS << word
+    asked = [own & (1 << len(worded(row.prompt).split())) - 1 for row, own in zip(rows, within, strict=True)]
+    return _Telling(numbers[order], places[order], words[order], within, asked)
 
 
 def _usual(texts: Sequence[str], every: Runs) -> NDArray[np.bool_]:
@@ -212,7 +216,7 @@ def _issue(corpus: Corpus, name: str, place: int, one: _Found) -> Issue:
     elif near:
         shared, severity = f"shares {near[0][0]:.0%} of its three-word runs with the prompt of {name}, {asked}", 0.7
     else:
-        shared = f"has {WORDS} words in a row of {name}, in all {one.covered:.0%} of such runs of its prompt or of all"
+        shared = f"has {WORDS} words in a row of {name}, in such runs {one.covered:.0%} of its words or its prompt's"
         severity = 0.5 if one.enough else 0.2
     words = f", with the words {one.words!r}" if one.words else ""
     others = f"; so have {len(places) - 1} more training rows" if len(places) > 1 else ""
