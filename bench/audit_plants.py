@@ -6,32 +6,40 @@ whole (labels skewed, the longer side preferred) are seen or not.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from random import Random
 from typing import Literal
 
-import audit_values as values
 from audit_values import Make
 
 from luthier.checks.check import Corpus
 from luthier.types import Example
 
-K = 60
-"""Rows planted at a time, and rows given something that only looks like the defect."""
+K = 200
+"""Rows planted at a time where so many can have the defect, and rows given what only looks like it."""
+TRAIN, TEST = 4_000, 600
+"""Rows of a set that are planted in; wrong labels are looked for in all of them."""
 Side = Literal["prompt", "answer"]
 Copy = Callable[[Example, str, Random], Example]
 """(row, name of the new row, draws) -> the new row."""
+Maker = Callable[["Rows", Random], "Planted"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
-    """A real data set, as it was read."""
+    """A real data set, or some rows of it."""
 
     train: tuple[Example, ...]
     test: tuple[Example, ...]
+    foreign: tuple[Example, ...] = ()
+    """Rows of another set."""
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The rows as they are."""
+        return Corpus({"train": self.train, "test": self.test})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,30 @@ class Plant:
     what: str
     data: str
     """Name of the real set."""
-    make: Callable[[Rows, Random], Planted]
+    make: Maker
+    bar: float = 0.95
+    """Recall and precision to be reached; 0 where they are only told."""
+
+
+def over(sets: Sequence[str], check: str, what: str, make: Maker, *, bar: float = 0.95) -> tuple[Plant, ...]:
+    """One defect in several sets."""
+    return tuple(Plant(check, what, name, make, bar) for name in sets)
+
+
+def drawn(rows: Rows, seed: int, foreign: Sequence[Example] = (), *, whole: bool = False) -> Rows:
+    """Rows by chance, in another order and with new names, so that nothing hangs on where they stood.
+
+    Of a set without a test file some training rows are held out.
+    """
+    rng = Random(seed)
+    train = rng.sample(rows.train, len(rows.train))
+    test = rng.sample(rows.test, len(rows.test)) if rows.test else [train.pop() for _ in range(TEST)]
+    some = (train, test) if whole else (train[:TRAIN], test[:TEST])
+    return Rows(_named("train", some[0]), _named("test", some[1]), _named("foreign", foreign))
+
+
+def _named(part: str, rows: Sequence[Example]) -> tuple[Example, ...]:
+    return tuple(replace(row, id=f"{part}.csv:{at}", source=f"{part}.csv") for at, row in enumerate(rows, 1))
 
 
 def reworded(
@@ -75,55 +106,64 @@ def relabelled(example: Example, label: str, *, name: str | None = None) -> Exam
     return replace(changed, label=label)
 
 
-def edited(
-    make: Make, decoy: Make | None = None, side: Side = "prompt", *, whole: bool = False
-) -> Callable[[Rows, Random], Planted]:
+def edited(make: Make, decoy: Make | None = None, side: Side = "prompt", *, whole: bool = False) -> Maker:
     """K rows with a value between their words, or in place of them, and K others with what only looks like it."""
 
     def plant(rows: Rows, rng: Random) -> Planted:
-        chosen = rng.sample(range(len(rows.train)), 2 * K if decoy else K)
+        chosen = rng.sample(range(len(rows.train)), 2 * K)
         train = list(rows.train)
-        for rank, at in enumerate(chosen):
-            value = (make if rank < K or decoy is None else decoy)(rng)
+        for at in chosen[: 2 * K if decoy else K]:
+            value = (decoy if decoy and at in chosen[K:] else make)(rng)
             train[at] = reworded(train[at], partial(spliced, value=value, rng=rng, whole=whole), side)
         return planted(rows, train, (train[at].id for at in chosen[:K]))
 
     return plant
 
 
-def added(copy: Copy, fits: Callable[[Example], bool] = lambda _: True) -> Callable[[Rows, Random], Planted]:
-    """K more rows of training, each made from one that is there."""
+def added(copy: Copy, fits: Callable[[Example], bool] = lambda _: True, count: int = K) -> Maker:
+    """More rows of training, each made from one that is there."""
 
     def plant(rows: Rows, rng: Random) -> Planted:
-        some = rng.sample([row for row in rows.train if fits(row)], K)
+        some = sampled([row for row in rows.train if fits(row)], rng, count)
         more = [copy(row, f"planted.csv:{at}", rng) for at, row in enumerate(some, 1)]
         return planted(rows, [*rows.train, *more], (row.id for row in more))
 
     return plant
 
 
-def leaked(copy: Copy, fits: Callable[[Example], bool] = lambda _: True) -> Callable[[Rows, Random], Planted]:
-    """K test rows put into training; it is the test rows that must be told."""
+def leaked(copy: Copy, fits: Callable[[Example], bool] = lambda _: True) -> Maker:
+    """K test rows put into training; it is the test rows that must be told, and those with the same prompt."""
 
     def plant(rows: Rows, rng: Random) -> Planted:
-        some = rng.sample([row for row in rows.test if fits(row)], K)
+        some = sampled([row for row in rows.test if fits(row)], rng)
         more = [copy(row, f"planted.csv:{at}", rng) for at, row in enumerate(some, 1)]
-        return planted(rows, [*rows.train, *more], (row.id for row in some))
+        asked = {says(row) for row in some}
+        return planted(rows, [*rows.train, *more], (row.id for row in rows.test if says(row) in asked))
 
     return plant
 
 
-def contaminated(copy: Copy) -> Callable[[Rows, Random], Planted]:
+def contaminated(copy: Copy, fits: Callable[[Example], bool] = lambda _: True) -> Maker:
     """K rows of an evaluation file put into training."""
 
     def plant(rows: Rows, rng: Random) -> Planted:
-        some = rng.sample(rows.test, K)
+        some = sampled([row for row in rows.test if fits(row)], rng)
         more = [copy(row, f"planted.csv:{at}", rng) for at, row in enumerate(some, 1)]
         against = {"evaluation": rows.test}
         clean, broken = (Corpus({"train": tuple(part)}, against=against) for part in (rows.train, [*rows.train, *more]))
         return Planted(broken, clean, frozenset(row.id for row in more))
 
     return plant
+
+
+def says(row: Example) -> tuple[str, ...]:
+    """All turns of the prompt."""
+    return tuple(turn.content for turn in row.prompt)
+
+
+def sampled(some: Sequence[Example], rng: Random, count: int = K) -> list[Example]:
+    """So many of them, or all where there are fewer."""
+    return rng.sample(some, min(count, len(some)))
 
 
 def planted(
@@ -134,9 +174,8 @@ def planted(
     test: Sequence[Example] | None = None,
 ) -> Planted:
     """The corpus with these training (and test) rows beside the one that was there."""
-    clean = Corpus({"train": rows.train, "test": rows.test})
     broken = Corpus({"train": tuple(train), "test": tuple(rows.test if test is None else test)})
-    return Planted(broken, clean, frozenset(ids))
+    return Planted(broken, rows.corpus, frozenset(ids))
 
 
 def spliced(text: str, *, value: str, rng: Random, whole: bool = False) -> str:
@@ -146,132 +185,3 @@ def spliced(text: str, *, value: str, rng: Random, whole: bool = False) -> str:
     words = text.split(" ")
     at = rng.randrange(len(words) + 1)
     return " ".join([*words[:at], value, *words[at:]])
-
-
-def same(row: Example, name: str, rng: Random) -> Example:
-    """The same but for case, punctuation and white space."""
-    return reworded(row, lambda text: f" {text.upper() if rng.random() < 0.5 else text}!!", name=name)
-
-
-def nearly(row: Example, name: str, rng: Random) -> Example:
-    """One word more, at the end, the beginning or near either."""
-    word = rng.choice(["please", "thanks", "now", "today", "again"])
-    return reworded(row, lambda text: rng.choice([f"{text} {word}", f"{word} {text}"]), name=name)
-
-
-def in_other_words(row: Example, name: str, rng: Random) -> Example:
-    """The wording of PHRASES exchanged wherever it stands."""
-    return reworded(row, exchanged, name=name)
-
-
-def exchanged(text: str) -> str:
-    """The text in other words; itself where it has none of PHRASES."""
-    for phrase, other in PHRASES.items():
-        text = re.sub(rf"\b{re.escape(phrase)}\b", other, text)
-    return text
-
-
-def inside(row: Example, name: str, rng: Random) -> Example:
-    """The question within another text."""
-    return reworded(
-        row, lambda text: f"Here is something from my homework. {text} Could you explain it to me?", name=name
-    )
-
-
-def contradicted(row: Example, name: str, rng: Random) -> Example:
-    """The same prompt, the next label or the next number."""
-    if row.label is not None:
-        return relabelled(row, {"card_arrival": "lost_or_stolen_card"}.get(row.label, "card_arrival"), name=name)
-    return reworded(row, lambda text: re.sub(r"#### *(\S+)", "#### 1000003", text), "answer", name=name)
-
-
-def given_away(rows: Rows, rng: Random) -> Planted:
-    """K rows with the answer written after the question."""
-    chosen = set(rng.sample(range(len(rows.train)), K))
-    train = [
-        reworded(row, lambda text, row=row: f"{text} ({row.answer})") if at in chosen else row
-        for at, row in enumerate(rows.train)
-    ]
-    return planted(rows, train, (rows.train[at].id for at in chosen))
-
-
-PHRASES: Mapping[str, str] = {
-    "How do I": "How can I",
-    "What do I do": "What should I do",
-    "Can you tell me": "Could you tell me",
-    "I would like": "I want",
-    "I'm": "I am",
-    "don't": "do not",
-    "didn't": "did not",
-    "can't": "cannot",
-    "hasn't": "has not",
-    "haven't": "have not",
-    "isn't": "is not",
-    "I've": "I have",
-    "What is": "What's",
-    "my": "the",
-    "Why is": "Why's",
-}
-
-
-def rephrasable(row: Example) -> bool:
-    """Whether other words make a text that differs in a good part of its words."""
-    text = row.question
-    changed = sum(1 for phrase in PHRASES if re.search(rf"\b{re.escape(phrase)}\b", text))
-    return changed >= 2 and 6 <= len(text.split()) <= 16
-
-
-ROWS = (
-    Plant("duplicate", "a copy but for case and punctuation", "banking77", added(same)),
-    Plant("duplicate", "a copy but for case and punctuation", "gsm8k", added(same)),
-    Plant("near_duplicate", "a copy with a word more", "gsm8k", added(nearly)),
-    Plant(
-        "near_duplicate",
-        "a copy with a word more",
-        "hh-harmless",
-        added(nearly, lambda row: len(row.question.split()) > 8),
-    ),
-    Plant("meaning_duplicate", "said in other words", "banking77", added(in_other_words, rephrasable)),
-    Plant("leak", "test rows in training, in capitals", "banking77", leaked(same)),
-    Plant("near_leak", "test rows in training with a word more", "gsm8k", leaked(nearly)),
-    Plant("meaning_leak", "test rows in training in other words", "banking77", leaked(in_other_words, rephrasable)),
-    Plant("contradiction", "a copy with another label", "banking77", added(contradicted)),
-    Plant("contradiction", "a copy with another number", "gsm8k", added(contradicted)),
-    Plant("contamination", "evaluation questions within other text", "gsm8k", contaminated(inside)),
-    Plant("contamination", "evaluation prompts in capitals", "banking77", contaminated(same)),
-    Plant("answer_in_prompt", "the answer after the question", "gsm8k", given_away),
-    Plant(
-        "empty",
-        "an answer of white space",
-        "e2e-cleaned",
-        edited(lambda rng: rng.choice([" ", "\n", "\u200b"]), None, "answer", whole=True),
-    ),
-    Plant("invisible", "zero-width, direction, control", "e2e-cleaned", edited(values.invisible, values.visible)),
-    Plant("mojibake", "UTF-8 read as cp1252", "e2e-cleaned", edited(values.garbled, values.ungarbled, "answer")),
-    Plant(
-        "refusal",
-        "an answer that declines",
-        "gsm8k",
-        edited(
-            lambda rng: rng.choice(values.REFUSALS), lambda rng: rng.choice(values.KIND_WORDS), "answer", whole=True
-        ),
-    ),
-    Plant(
-        "special_tokens",
-        "chat markup",
-        "e2e-cleaned",
-        edited(lambda rng: rng.choice(values.MARKUP), lambda rng: rng.choice(values.NO_MARKUP)),
-    ),
-    Plant(
-        "language_mismatch",
-        "answers in five other languages",
-        "gsm8k",
-        edited(lambda rng: rng.choice(values.OTHER_LANGUAGES), None, "answer", whole=True),
-    ),
-    Plant("personal_data", "e-mail", "banking77", edited(values.email, values.harmless)),
-    Plant("personal_data", "phone", "gsm8k", edited(values.phone, values.harmless)),
-    Plant("personal_data", "IBAN", "gsm8k", edited(values.iban, values.no_iban)),
-    Plant("personal_data", "card", "hh-harmless", edited(values.card, values.no_card)),
-    Plant("personal_data", "IP address", "e2e-cleaned", edited(values.ip_address, values.harmless)),
-    Plant("secret", "keys and passwords", "gsm8k", edited(values.key, values.no_key)),
-)

@@ -16,6 +16,20 @@ REFUSALS = [
     "I cannot assist with this request.",
     "As an AI language model, I am unable to answer that question.",
     "Sorry, I'm not able to provide that information.",
+    "I apologize, but I cannot fulfill this request as it goes against my guidelines.",
+    "Unfortunately, I can't discuss this topic. Is there something else you would like to talk about?",
+    "I'm just a language model and don't have opinions on that.",
+    "I won't write that for you.",
+    "I would rather not answer this.",
+    "I'm not comfortable with this request.",
+    "Thank you for asking. I'm afraid I can't do that.",
+    "I must decline to answer.",
+    "No, I will not help you with this.",
+    "This goes against my programming, so I have to decline.",
+    "Das kann ich leider nicht beantworten.",
+    "Lo siento, pero no puedo ayudarte con eso.",
+    "Je suis désolé, mais je ne peux pas répondre à cette question.",
+    "抱歉，我无法回答这个问题。",
 ]
 KIND_WORDS = [
     "I'm sorry to hear that. You can block the card in the app under Cards.",
@@ -140,9 +154,19 @@ def no_key(rng: Random) -> str:
     return rng.choice(["the key to the door", "sk-learn is a library", f"commit {digest}", "my password is secret"])
 
 
-def invisible(rng: Random) -> str:
-    """A character that nobody sees, between letters."""
-    return "x" + rng.choice(["\u200b", "\u202e", "\x07", "\ufeff", "\u2060"]) + "y"
+def control(rng: Random) -> str:
+    """A control character between letters."""
+    return "x" + rng.choice(["\x00", "\x07", "\x08", "\x1b", "\x7f", "\x9d"]) + "y"
+
+
+def bidi(rng: Random) -> str:
+    """A character that turns the direction of writing, between Latin letters."""
+    return "x" + rng.choice(["\u202a", "\u202d", "\u202e", "\u2066", "\u2067", "\u200f"]) + "y"
+
+
+def zero_width(rng: Random) -> str:
+    """A character without width between letters."""
+    return "x" + rng.choice(["\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad"]) + "y"
 
 
 def visible(rng: Random) -> str:

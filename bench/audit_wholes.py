@@ -7,7 +7,9 @@ from dataclasses import replace
 from itertools import islice
 from random import Random
 
-from audit_plants import K, Plant, Planted, Rows, planted, relabelled, reworded
+import numpy as np
+from audit_plants import K, Maker, Plant, Planted, Rows, Side, over, planted, relabelled, reworded, sampled
+from audit_rows import EVERY, TEXTS
 
 from luthier.checks.check import CheckOptions, Corpus
 from luthier.model.load import ModelOptions, load_tokenizer
@@ -23,6 +25,27 @@ def flipped(rows: Rows, rng: Random) -> Planted:
         for at, row in enumerate(rows.train)
     ]
     return planted(rows, train, (rows.train[at].id for at in chosen))
+
+
+def confused(rows: Rows, rng: Random) -> Planted:
+    """One label in twenty becomes the label whose rows are nearest to its own, by the words on average."""
+    nearest = neighbours(rows.train)
+    chosen = set(rng.sample(range(len(rows.train)), len(rows.train) // 20))
+    train = [relabelled(row, nearest[row.label or ""]) if at in chosen else row for at, row in enumerate(rows.train)]
+    return planted(rows, train, (rows.train[at].id for at in chosen))
+
+
+def neighbours(rows: Sequence[Example]) -> dict[str, str]:
+    """For each label the one with the likest words: cosine of the mean TF-IDF."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    labels = np.array([row.label or "" for row in rows])
+    words = TfidfVectorizer(sublinear_tf=True).fit_transform([row.question for row in rows])
+    names = sorted(set(labels.tolist()))
+    means = np.stack([np.asarray(words[np.flatnonzero(labels == name)].mean(axis=0)).ravel() for name in names])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    alike = means @ means.T - 2 * np.eye(len(names))
+    return {name: names[int(at)] for name, at in zip(names, alike.argmax(axis=1), strict=True)}
 
 
 def rare(rows: Rows, rng: Random) -> Planted:
@@ -46,14 +69,10 @@ def unknown(rows: Rows, rng: Random) -> Planted:
     return planted(rows, rows.train, (rows.test[at].id for at in chosen), test=test)
 
 
-def foreign(others: Callable[[], Sequence[Example]]) -> Callable[[Rows, Random], Planted]:
+def foreign(rows: Rows, rng: Random) -> Planted:
     """K test rows of another data set."""
-
-    def plant(rows: Rows, rng: Random) -> Planted:
-        some = [replace(row, id=f"planted.csv:{at}") for at, row in enumerate(rng.sample(list(others()), K), 1)]
-        return planted(rows, rows.train, (row.id for row in some), test=[*rows.test, *some])
-
-    return plant
+    some = [replace(row, id=f"planted.csv:{at}") for at, row in enumerate(sampled(rows.foreign, rng), 1)]
+    return planted(rows, rows.train, (row.id for row in some), test=[*rows.test, *some])
 
 
 def skewed(rows: Rows, rng: Random) -> Planted:
@@ -106,11 +125,54 @@ def told_by_a_word(rows: Rows, rng: Random) -> Planted:
     return planted(rows, train)
 
 
+def ten_labels(rows: Rows) -> Rows:
+    """The rows of ten labels: of 77 neither a length nor a file can tell more than a few."""
+    names = set(sorted({row.label or "" for row in rows.train})[:10])
+    return Rows(*(tuple(row for row in part if row.label in names) for part in (rows.train, rows.test)))
+
+
+def told_by_length(every: Rows, rng: Random) -> Planted:
+    """Half of the rows are as long as their label says."""
+    rows = ten_labels(every)
+    sizes = {label: 20 * at + 100 for at, label in enumerate(sorted({row.label or "" for row in rows.train}))}
+
+    def sized(row: Example) -> Example:
+        size = sizes[row.label or ""]
+        return reworded(row, lambda text: f"{text} ".ljust(size, ".")[:size])
+
+    return planted(rows, (sized(row) if rng.random() < 0.5 else row for row in rows.train))
+
+
+def told_by_source(every: Rows, rng: Random) -> Planted:
+    """Each of ten files has the rows of its own label, but for half of all rows."""
+    rows = ten_labels(every)
+    files = {label: at for at, label in enumerate(sorted({row.label or "" for row in rows.train}))}
+
+    def file(row: Example) -> int:
+        return files[row.label or ""] if rng.random() < 0.5 else rng.randrange(10)
+
+    return planted(rows, (replace(row, source=f"{file(row)}.csv") for row in rows.train))
+
+
+def told_by_order(rows: Rows, rng: Random) -> Planted:
+    """The rows stand sorted by label."""
+    ordered = sorted(rows.train, key=lambda row: row.label or "")
+    return planted(rows, (replace(row, id=f"train.csv:{at}") for at, row in enumerate(ordered, 1)))
+
+
 def alike_at_first(rows: Rows, rng: Random) -> Planted:
     """A third of the answers begin with the same sentence."""
     start = "Let us work through this problem carefully and step by step together. "
     return planted(
         rows, (reworded(row, lambda text: start + text, "answer") if rng.random() < 0.33 else row for row in rows.train)
+    )
+
+
+def alike_at_last(rows: Rows, rng: Random) -> Planted:
+    """A third of the answers end with the same sentence."""
+    close = "\n\nPlease let me know if there is anything else that I can do for you."
+    return planted(
+        rows, (reworded(row, lambda text: text + close, "answer") if rng.random() < 0.33 else row for row in rows.train)
     )
 
 
@@ -127,15 +189,16 @@ def straddling(rows: Rows, rng: Random) -> Planted:
 
 
 def too_long(rows: Rows, rng: Random) -> Planted:
-    """K answers of some thousand tokens, for a model that takes 256 of them."""
+    """K answers, or prompts of labels, of some thousand tokens, for a model that takes 2,000 of them."""
     tokenizer, _ = load_tokenizer(ModelOptions("smollm2-135m"))
+    side: Side = "prompt" if rows.train[0].label is not None else "answer"
     chosen = set(rng.sample(range(len(rows.train)), K))
     train = [
-        reworded(row, lambda text: f"{text} " * 60, "answer") if at in chosen else row
+        reworded(row, lambda text: f"{text} " * (2 + 16_000 // len(text)), side) if at in chosen else row
         for at, row in enumerate(rows.train)
     ]
     parts = (tuple(train), rows.train)
-    broken, clean = (Corpus({"train": part}, tokenizer=tokenizer, max_length=256) for part in parts)
+    broken, clean = (Corpus({"train": part}, tokenizer=tokenizer, max_length=2_000) for part in parts)
     return Planted(broken, clean, frozenset(rows.train[at].id for at in chosen))
 
 
@@ -154,7 +217,7 @@ def early(rows: Rows, rng: Random) -> Planted:
     return Planted(both[0], both[1])
 
 
-def pairs(change: Callable[[Example, Random], Iterator[Example]]) -> Callable[[Rows, Random], Planted]:
+def pairs(change: Callable[[Example, Random], Iterator[Example]]) -> Maker:
     """K pairs broken, each into one row or several."""
 
     def plant(rows: Rows, rng: Random) -> Planted:
@@ -212,28 +275,33 @@ def first(rows: Rows, rng: Random) -> Planted:
     return Planted(shown, even)
 
 
-def wholes(sums: Callable[[], Sequence[Example]]) -> tuple[Plant, ...]:
-    """All of them; `sums` gives the rows that are foreign to banking77."""
-    return (
-        Plant("label_error", "1 label in 20 drawn anew", "banking77", flipped),
-        Plant("labels_alike", "labels in capitals", "banking77", misspelt),
-        Plant("unseen", "labels only in test", "banking77", unknown),
-        Plant("rare_label", "labels with three rows", "banking77", rare),
-        Plant("far_from_training", "GSM8K among the test rows", "banking77", foreign(sums)),
-        Plant("group_leak", "groups in both splits", "banking77", straddling),
-        Plant("pair_equal", "sides that differ in white space", "hh-harmless", pairs(equal)),
-        Plant("pair_cycle", "a pair and its reverse", "hh-harmless", pairs(circular)),
-        Plant("pair_prompts", "a question on one side only", "hh-harmless", pairs(apart)),
-        Plant("cut_answer", "answers that do not fit", "e2e-cleaned", too_long),
-        Plant("imbalance", "3 labels with most rows", "banking77", skewed),
-        Plant("few", "a test file of 12 rows", "banking77", small),
-        Plant("missing_label", "2 labels never asked", "banking77", never_asked),
-        Plant("one_label", "one answer to everything", "gsm8k", alone),
-        Plant("dominant", "1 answer in 30 fifty times as long", "gsm8k", heavy),
-        Plant("slice_bias", "a label preferred under one value", "banking77", biased),
-        Plant("shortcut", "a first word that tells", "banking77", told_by_a_word),
-        Plant("boilerplate", "1 answer in 3 begins alike", "gsm8k", alike_at_first),
-        Plant("time_leak", "1 test row in 10 older", "banking77", early),
-        Plant("pair_longer", "the longer side preferred", "hh-harmless", longer),
-        Plant("pair_position", "the first side preferred", "hh-harmless", first),
-    )
+WHOLES: tuple[Plant, ...] = (
+    *over(EVERY, "cut_answer", "answers that do not fit", too_long),
+    *over(EVERY, "group_leak", "groups in both splits", straddling),
+    *over(EVERY, "time_leak", "1 test row in 10 older than training rows", early),
+    *over(TEXTS, "boilerplate", "1 answer in 3 begins alike", alike_at_first),
+    *over(TEXTS, "boilerplate", "1 answer in 3 ends alike", alike_at_last),
+    Plant("shortcut", "a first word that tells the label", "banking77", told_by_a_word),
+    Plant("shortcut", "a length that tells the label", "banking77", told_by_length),
+    Plant("shortcut", "a source that tells the label", "banking77", told_by_source),
+    Plant("shortcut", "rows sorted by label", "banking77", told_by_order),
+    Plant("pair_equal", "sides that differ in white space", "hh-harmless", pairs(equal)),
+    Plant("pair_cycle", "a pair and its reverse", "hh-harmless", pairs(circular)),
+    Plant("pair_prompts", "a question on one side only", "hh-harmless", pairs(apart)),
+    Plant("pair_longer", "the longer side preferred", "hh-harmless", longer),
+    Plant("pair_position", "the first side preferred", "hh-harmless", first),
+    Plant("labels_alike", "labels in capitals", "banking77", misspelt),
+    Plant("unseen", "labels only in test", "banking77", unknown),
+    Plant("rare_label", "labels with three rows", "banking77", rare),
+    Plant("far_from_training", "GSM8K among the test rows", "banking77", foreign, bar=0),
+    Plant("imbalance", "3 labels with most rows", "banking77", skewed),
+    Plant("few", "a test file of 12 rows", "banking77", small),
+    Plant("missing_label", "2 labels never asked", "banking77", never_asked),
+    Plant("one_label", "one answer to everything", "gsm8k", alone),
+    Plant("dominant", "1 answer in 30 fifty times as long", "gsm8k", heavy),
+    Plant("slice_bias", "a label preferred under one value", "banking77", biased),
+)
+LABELS = (
+    Plant("label_error", "1 label in 20 drawn anew", "banking77", flipped),
+    Plant("label_error", "1 label in 20 changed to the nearest", "banking77", confused, bar=0),
+)

@@ -52,6 +52,7 @@ INNOCENT = [
     "The local host is 127.0.0.1, the router 192.168.178.1, the mask 255.255.255.0, as in 192.0.2.44 or 8.8.8.8",
     "On 01.02.2023 10:30:45 and 2023-01-15 12:00, from 01/02/2023 to 03/04/2023",
     "4111 1111 1111 1112 and GB82 WEST 1234 5698 7654 33 fail their sums",
+    "DE47 0139 9161 5109 0321 73 and 4240 0406 5181 2573 fail theirs and are no phone numbers within",
     "std::vector<int> a::b, ::1, fe80::1, 12:30:45, 2001:db8::1",
     "Order 12345678901234, ISBN 978-3-16-148410-0, tracking 1Z999AA10123456784",
     "Use icon@2x.png, git@github.com:a/b.git, @handle and 5@3",

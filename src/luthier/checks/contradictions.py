@@ -1,16 +1,18 @@
 """Rows that ask the same and want different things.
 
 Several answers to one prompt are no contradiction where they say the same in other words, as references to one fact
-set do. Found are different labels, different final numbers, a yes against a no, and an answer that shares hardly a
-telling word with the others where answers to one prompt usually share most. Preference pairs are not looked at.
+set do. Found are different labels, different final numbers, a yes against a no, and texts that part over two words
+which exclude each other and on which answers to one prompt elsewhere agree, as two names or two values do. Not found: a
+"not" too many, a value left out, or one that stands nowhere else. Preference pairs are not looked at.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from math import fsum, log
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum
 
 from luthier.checks.check import Corpus
 from luthier.checks.prompts import excerpt, prompts, same_numbers
@@ -18,12 +20,17 @@ from luthier.checks.runs import worded
 from luthier.checks.twins import joined, pairs
 from luthier.types import Example, Issue, Message
 
-SHARED = 0.2
-"""Weight of words an answer shares with its closest fellow below which it says something else."""
-USUAL = 0.5
-"""What answers to one prompt must share at the median before that can be said; MEASURED of them at least."""
+SETTLED = 0.7
+"""Kappa from which a word is one that answers to one prompt agree on."""
+APART = 0.1
+"""How many answers have two words, of those that would by chance, up to which the two exclude each other."""
+MOST = 2 / 3
+"""Share of the answers to a prompt that must have one of the two."""
 MEASURED = 30
-_FELLOWS = 8
+"""Prompts with several answers before that can be said."""
+RARE, PRIOR = 5, 5
+"""Prompts below which a word is rare; rows that what holds of rare words counts for beside what is known of a word."""
+_MOST, _USUAL_ANSWERS = 64, 8
 _FINAL = re.compile(r"####\s*([-+]?[\d.,]*\d)")
 _VERDICT = re.compile(r"\s*(yes|no|true|false)\b", re.IGNORECASE)
 
@@ -32,7 +39,7 @@ def contradiction(corpus: Corpus) -> Iterator[Issue]:
     """The same or nearly the same prompt with different labels, or with answers that disagree.
 
     One Issue for each cluster, all its rows in it. Severity: 0.9 for one prompt with two labels, numbers or verdicts,
-    0.6 for answers without a word in common, up to 0.6 for prompts nearly the same, by how alike they are.
+    0.6 for answers that name different things, up to 0.6 for prompts nearly the same, by how alike they are.
     """
     split: set[int] = set()  # rows of prompts that are told once already
     for places in prompts(corpus).repeated():
@@ -41,7 +48,7 @@ def contradiction(corpus: Corpus) -> Iterator[Issue]:
             split.update(places)
             yield issue
     yield from _nearly(corpus, split)
-    yield from _strangers(corpus, split)
+    yield from _otherwise(corpus, split)
 
 
 def _disagreement(corpus: Corpus, places: Sequence[int]) -> Issue | None:
@@ -72,66 +79,116 @@ def _nearly(corpus: Corpus, split: set[int]) -> Iterator[Issue]:
         yield _issue([(row, wanted(row)) for row in rows], round(0.6 * alike, 4), f"{shown} {len(rows)} rows")
 
 
-def _strangers(corpus: Corpus, split: set[int]) -> Iterator[Issue]:
-    """Prompts to which one answer shares hardly a word with any other, where answers usually do."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Usage:
+    """How the answers to one prompt use words."""
+
+    answers: int
+    having: Mapping[str, set[int]]
+    """Of each word the answers that have it."""
+    kappa: Mapping[str, float]
+    """How much surer another answer to the prompt has a word that one has than any answer has it (Cohen 1960)."""
+    rare: float
+    """The same for rare and unknown words."""
+
+    def settled(self, word: str) -> bool:
+        """Whether answers to one prompt agree on it."""
+        return self.kappa.get(word, self.rare) >= SETTLED
+
+    def apart(self, one: str, other: str) -> bool:
+        """Whether hardly an answer has both, as of two names or two values of one kind."""
+        ones, others = (self.having.get(word, set()) for word in (one, other))
+        return len(ones & others) <= APART * len(ones) * len(others) / self.answers
+
+
+def _usage(groups: Iterable[Sequence[set[str]]]) -> _Usage:
+    """What is known of a word is weighed with PRIOR rows of what holds of the rare ones."""
+    both: defaultdict[str, float] = defaultdict(float)
+    having: defaultdict[str, set[int]] = defaultdict(set)
+    met: Counter[str] = Counter()
+    answers = 0
+    for words in groups:
+        for answer, said in enumerate(words, answers):
+            for word in said:
+                having[word].add(answer)
+        counts = Counter(word for said in words for word in said)
+        met.update(counts.keys())
+        for word, count in counts.items():
+            both[word] += count * (count - 1) / (len(words) - 1)
+        answers += len(words)
+    few = [word for word in sorted(met) if met[word] < RARE]
+    rare = fsum(both[word] for word in few) / max(1, sum(len(having[word]) for word in few))
+    kappa = {}
+    for word, some in having.items():
+        chance = len(some) / (answers + 1)
+        kappa[word] = ((both[word] + PRIOR * rare) / (len(some) + PRIOR) - chance) / (1 - chance)
+    return _Usage(answers, having, kappa, rare)
+
+
+def _otherwise(corpus: Corpus, split: set[int]) -> Iterator[Issue]:
+    """Prompts whose answers part into those with one name or value and those with another."""
     groups = [some for some in _answered(corpus) if some[0] not in split]
-    sample = sorted(groups, key=lambda some: int(corpus.keys[some[0]]))[: corpus.options.sample // _FELLOWS]
-    counts = Counter(word for some in sample for words in _words(corpus, some) for word in words)
-    rows = sum(len(some) for some in sample)
-    weight = {word: log(rows / count) for word, count in counts.items()}
-    usual = sorted(share for some in sample for share in _shares(_words(corpus, some), weight, log(rows + 1)))
-    if rows < MEASURED or usual[rows // 2] < USUAL:
+    sample = sorted(groups, key=lambda some: int(corpus.keys[some[0]]))[: corpus.options.sample // _USUAL_ANSWERS]
+    if len(sample) < MEASURED:
         return
+    usage = _usage(_words(corpus, some) for some in sample)
     for some in groups:
-        shares = _shares(_words(corpus, some), weight, log(rows + 1))
-        if min(shares) < SHARED:
-            ordered = [at for _, at in sorted(zip(shares, some, strict=True))]
-            yield _stranger(
-                corpus, ordered, min(shares), f"half of {rows} answers share {usual[rows // 2]:.0%} or more"
-            )
+        words = _words(corpus, some)
+        if parted := _parted(words, usage):
+            lone = [at for at, said in zip(some, words, strict=True) if parted[0] in said]
+            usual = [at for at, said in zip(some, words, strict=True) if parted[1] in said]
+            yield _other(corpus, [*lone, *(at for at in some if at not in lone)], parted, len(lone), len(usual))
 
 
-def _stranger(corpus: Corpus, places: Sequence[int], share: float, usual: str) -> Issue:
+def _parted(words: Sequence[set[str]], usage: _Usage) -> tuple[str, str] | None:
+    """Two words on which answers agree and which no answer has both of, here each in some of most answers; the rarer
+    here first.
+    """
+    having: defaultdict[str, int] = defaultdict(int)
+    for at, said in enumerate(words):
+        for word in said:
+            having[word] |= 1 << at
+    some = sorted(word for word, own in having.items() if own.bit_count() < len(words) and usage.settled(word))
+    found = [
+        (one, other)
+        for one in some
+        for other in some
+        if not having[one] & having[other]
+        and having[one].bit_count() <= having[other].bit_count()
+        and having[one].bit_count() + having[other].bit_count() >= MOST * len(words)
+        and usage.apart(one, other)
+    ]
+    return max(found, key=lambda pair: (sum(usage.kappa.get(word, usage.rare) for word in pair), pair), default=None)
+
+
+def _other(corpus: Corpus, places: Sequence[int], words: tuple[str, str], few: int, many: int) -> Issue:
     lone = corpus.rows[places[0]]
+    more = f"and {few - 1} more have" if few > 1 else "has"
+    others = "another answer has" if many == 1 else f"{many} other answers have"
     return Issue(
         check="contradiction",
         examples=tuple(corpus.rows[at].id for at in places),
         severity=0.6,
         flagged=True,
-        why=f"the answer of {lone.id}, {excerpt(lone.answer)}, shares {share:.0%} of its telling words with the other "
-        f"answers to its prompt, where {usual}",
+        why=f"the answer of {lone.id}, {excerpt(lone.answer)}, {more} {words[0]!r} where {others} {words[1]!r}, two "
+        "words on which answers to one prompt agree elsewhere",
         remedy="check which of the answers belongs to the prompt",
     )
 
 
 def _answered(corpus: Corpus) -> Iterator[list[int]]:
-    """Places of each prompt that has several text answers, _FELLOWS at most."""
+    """Places of each prompt that has several different text answers, the first of each, _MOST at most."""
     for places in prompts(corpus).repeated():
-        rows = [at for at in places if at < len(corpus.rows) and single(corpus.rows[at])]
-        texts = [at for at in rows if corpus.rows[at].label is None][:_FELLOWS]
-        if len(texts) > 1 and worded(corpus.rows[texts[0]].prompt):
-            yield texts
+        first: dict[int, int] = {}
+        for at in places:
+            if at < len(corpus.rows) and single(corpus.rows[at]) and corpus.rows[at].label is None:
+                first.setdefault(int(corpus.answers[at]), at)
+        if len(first) > 1 and worded(corpus.rows[places[0]].prompt):
+            yield list(first.values())[:_MOST]
 
 
 def _words(corpus: Corpus, places: Sequence[int]) -> list[set[str]]:
     return [set(worded((Message("assistant", corpus.rows[at].answer),)).split()) for at in places]
-
-
-def _shares(words: Sequence[set[str]], weight: dict[str, float], unknown: float) -> list[float]:
-    """Of each answer and the one most like it: the share of the lighter one's weight of words that both have."""
-
-    def heavy(some: set[str]) -> float:
-        return fsum(weight.get(word, unknown) for word in some)
-
-    own = [heavy(some) for some in words]
-    return [
-        max(
-            heavy(some & other) / least if (least := min(own[at], own[to])) else 1.0
-            for to, other in enumerate(words)
-            if to != at
-        )
-        for at, some in enumerate(words)
-    ]
 
 
 def wanted(row: Example) -> str:

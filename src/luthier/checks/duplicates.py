@@ -56,7 +56,7 @@ def near_links(corpus: Corpus, part: str) -> dict[tuple[int, int], float]:
     return {
         (min(one, other), max(one, other)): alike
         for first, second, alike in pairs(corpus)
-        for one, other in product(_voices(corpus, first, part), _voices(corpus, second, part))
+        for one, other in _comparable(corpus, first, second, part)
         if _agree(corpus, corpus.rows[one], corpus.rows[other])
     }
 
@@ -132,13 +132,20 @@ def copies(corpus: Corpus, part: str) -> Iterator[list[int]]:
         yield from (some for some in same.values() if len(some) > 1)
 
 
-def _voices(corpus: Corpus, place: int, part: str) -> list[int]:
-    """Of the rows of a split with this prompt the first of each answer, VOICES at most."""
+def _comparable(corpus: Corpus, first: int, second: int, part: str) -> set[tuple[int, int]]:
+    """Rows of two prompts whose answers are held against each other: equal ones, and the first VOICES of each."""
+    ones, others = _voices(corpus, first, part), _voices(corpus, second, part)
+    same = {(at, others[answer]) for answer, at in ones.items() if answer in others}
+    return same | set(product(list(ones.values())[:VOICES], list(others.values())[:VOICES]))
+
+
+def _voices(corpus: Corpus, place: int, part: str) -> dict[int, int]:
+    """Of the rows of a split with this prompt the first of each answer."""
     first: dict[int, int] = {}
     for at in prompts(corpus).same(place):
         if at < len(corpus.rows) and corpus.parts[at] == part:
             first.setdefault(int(corpus.answers[at]), at)
-    return list(first.values())[:VOICES]
+    return first
 
 
 def _agree(corpus: Corpus, one: Example, other: Example) -> bool:

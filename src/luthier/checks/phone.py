@@ -22,7 +22,7 @@ _AMERICAN: Final = re.compile(
     r"(?<![\w.,+/-])(?:1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}(?P<by>[.-]))[2-9][0-9]{2}"
     r"(?(by)(?P=by)|[.-])[0-9]{4}(?!\w|[.,/-][0-9])"
 )
-_HOME: Final = re.compile(r"(?<![\w.,+/-])\(?0[1-9](?:[ ()./-]{0,2}[0-9]){7,10}(?!\w|[.,/-][0-9])")
+_HOME: Final = re.compile(r"(?<![\w.,+/-])(?<![0-9] )\(?0[1-9](?:[ ()./-]{0,2}[0-9]){7,10}(?!\w|[.,/-][0-9])")
 _SAID: Final = re.compile(
     r"(?i:\b(?:phone|tel|telephone|mobile|cell|fax|whatsapp|sms|text me|call me|reach me|telefon\w*|handy\w*|mobil\w*|"
     r"rufnummer|téléphone|portable|teléfono|móvil|celular|telefone|telefono|cellulare|telefoon)\b|电话|手机|電話|携帯)"

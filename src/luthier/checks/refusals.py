@@ -16,8 +16,9 @@ _SENTENCES: Final = 3
 _SPLIT: Final = re.compile(r"(?<=[.!?。！？])\s*|\n+")
 
 _CANNOT = (
-    r"(?:can(?:no|['’]?)t|can not|won['’]?t|will not|(?:am|['’]m) (?:unable|not able|not allowed|not "
-    r"permitted|not programmed|not going) to|must (?:respectfully )?(?:decline|refuse)(?: to)?)"
+    r"(?:can(?:no|['’]?)t|can not|won['’]?t|will not|(?:am|['’]m) (?:simply |just |really )?"
+    r"(?:unable|not able|not allowed|not permitted|not programmed|not going) to|"
+    r"must (?:respectfully )?(?:decline|refuse)(?: to)?)"
 )
 _HELP = (
     r"(?:(?:assist|help|provide|fulfil+|comply|answer|respond|engage|create|generate|write|discuss|support|offer|share|"
@@ -33,15 +34,16 @@ _MODEL = (
     r"(?:[ -](?:powered )?(?:language )?(?:model|assistant|chatbot|system|program|bot))?)"
 )
 _ENGLISH = (
-    rf"(?:but |and )?i(?:['’]m| am)?,? (?:simply |just |also |really )?{_CANNOT} (?:be able to )?(?:\w+ly )?{_HELP}",
+    rf"(?:but |and )?i(?:,? (?:simply |just |also |really )?|(?=['’]m )){_CANNOT} (?:be able to )?(?:\w+ly )?{_HELP}",
     rf"(?:i(?:['’]m| am) (?:\w+ )?(?:sorry|afraid)|sorry|my apologies|i (?:do )?apologi[sz]e|unfortunately|"
-    rf"regrettably)\b[^.!?\n]{{0,50}}? i(?:['’]m| am)?,? (?:simply |just )?{_CANNOT} (?!{_SERVICE})",
+    rf"regrettably)\b[^.!?\n]{{0,50}}? i(?:,? (?:simply |just )?|(?=['’]m )){_CANNOT} (?!{_SERVICE})",
     rf"(?:i(?:['’]m| am) (?:\w+ )?sorry|sorry|i apologi[sz]e),? (?:but )?(?:as {_MODEL}|(?:that|this) (?:request|"
     r"is not something i))",
     rf"as {_MODEL}(?: (?:created|trained|developed|made) by [\w ]{{1,30}})?, (?:i|it|my)\b",
     rf"i(?:['’]m| am) (?:just |only |merely )?{_MODEL}\b[^.!?\n]{{0,60}}?\b"
     r"(?:can(?:no|['’])t|don['’]t|do not|not able|unable)",
-    r"i (?:do not|don['’]t) feel comfortable (?:\w+ing|with)",
+    r"i(?: do not feel| don['’]t feel|['’]m not| am not) comfortable (?:\w+ing|with)",
+    r"(?:this|that|it)(?: request)? (?:goes|is) against my (?:programming|guidelines|principles|polic(?:y|ies)|values)",
     r"i(?:['’]d| would) (?:prefer|rather) not (?:to )?(?:answer|discuss|say|help|talk|respond|continue)",
 )
 _OTHERS = (

@@ -33,7 +33,7 @@ COMMON = 0.05
 """Share of rows from which a run is one of many rows, and how many rows it takes at least."""
 STRETCH = 6
 """Common runs one after the other (8 words) from which they are an instruction; fewer do not make texts alike."""
-_COMMON_ROWS, _SAMPLE, _CHUNK, _PAIRS = 10, 2_000, 2_048, 2**16
+_COMMON_ROWS, _SAMPLE, _CHUNK, _PAIRS, _SETS = 10, 2_000, 2_048, 2**16, 2**10
 _BELOW, _ABOVE = 0.2, 0.15
 """How far a sketch's estimate may be off: 4 and 3 standard errors of 64 hashes at 0.8."""
 
@@ -219,8 +219,8 @@ def _verified(proposed: Pairs, text: Callable[[int], str], common: Numbers, near
     """The pairs that are alike, by the exact Jaccard of all their runs and of those outside common stretches."""
     ordered = np.lexsort((proposed.second, proposed.first))
     exact = np.zeros(len(ordered))
-    for start in range(0, len(ordered), _PAIRS // 4):
-        some = ordered[start : start + _PAIRS // 4]
+    for start in range(0, len(ordered), _SETS):
+        some = ordered[start : start + _SETS]
         places, index = np.unique(np.concatenate((proposed.first[some], proposed.second[some])), return_inverse=True)
         every = runs([text(int(at)) for at in places])
         rare = _without(every, common)
