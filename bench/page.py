@@ -141,10 +141,8 @@ def arm(finding: Finding, name: str, distinct: float, logical: float) -> str:
 
 def losses(finding: Finding) -> str:
     """Whether the arms learned alike: whether mean last losses lie no further apart than seeds of one arm do."""
-    ours, theirs = finding.precise["Luthier"], finding.precise["TRL"]
     said = "In float32, one seed, " + "; ".join(
-        f"{name} begins at {run.losses[0]:.4f} and ends at {ended(run):.4f}"
-        for name, run in (("Luthier", ours), ("TRL", theirs))
+        f"{name} begins at {run.losses[0]:.4f} and ends at {ended(run):.4f}" for name, run in finding.precise.items()
     )
     names = ("TRL as it comes", "TRL tuned")
     last = finding.last("Luthier")
@@ -152,12 +150,18 @@ def losses(finding: Finding) -> str:
         return f"{said}. One seed says nothing of the noise."
     spread = max(max(found) - min(found) for found in map(finding.last, finding.arms))
     gap = max((mean(last) - mean(finding.last(name)) for name in names), key=abs)
-    held = "within" if abs(gap) <= spread else "NOT within"
     side = "above" if gap > 0 else "below"
+    exact = abs(ended(finding.precise["Luthier"]) - ended(finding.precise["TRL"]))
     return (
-        f"{said}. In bfloat16 ours ends {abs(gap):.4f} {side} TRL's at most, {held} the {spread:.4f} that seeds of "
-        "one arm span."
+        f"{said}. Seeds of one arm span up to {spread:.4f}. In float32 the two end {exact:.4f} apart, "
+        f"{inside(exact, spread)} that; in bfloat16 ours ends at most {abs(gap):.4f} {side} TRL, "
+        f"{inside(gap, spread)} it."
     )
+
+
+def inside(gap: float, spread: float) -> str:
+    """Plainly."""
+    return "within" if abs(gap) <= spread else "NOT within"
 
 
 def ended(run: Measured) -> float:
