@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from luthier.types import Json
 
 P = ParamSpec("P")
+_SHARE = re.compile(r"[\d.]+")
+"""Of the rows, where a file might be named."""
 
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -120,6 +123,7 @@ def train(
     as_json: AsJson = False,
 ) -> int:
     """Tune a model on labelled rows, and report before and after."""
+    _refuse_missing(data, validation, test)
     from luthier.run import Show
     from luthier.run import resume as go_on
     from luthier.run import train as carry_out
@@ -187,6 +191,8 @@ def check(
     as_json: AsJson = False,
 ) -> int:
     """Say what is wrong with rows before anything is trained on them."""
+    rows, words = _rows_or_recipe(data or [])
+    _refuse_missing(rows, validation, test, *(against or []))
     from luthier.run import Show
     from luthier.run.check import check as carry_out
     from luthier.run.check import losses_of, told
@@ -199,7 +205,6 @@ def check(
     for option, given in (("--redact", redact), ("--balance", balance), ("--split", split)):
         if given and fix is None:
             raise RecipeError(f"{option}: name the folder of the mended files with --fix")
-    rows, words = _rows_or_recipe(data or [])
     flags: dict[str, Json] = {
         "data.train": rows,
         "data.validation": validation,
@@ -452,6 +457,16 @@ def _rows_or_recipe(words: list[str]) -> tuple[str | None, list[str]]:
     if len(rows) > 1:
         raise RecipeError(f"one file of training rows at a time, not {', '.join(rows)}; others: --validation, --test")
     return (rows[0] if rows else None), [word for word in words if word not in rows]
+
+
+def _refuse_missing(*named: str | None) -> None:
+    """Raises DataError for a file that is not there, before what takes seconds is imported."""
+    from luthier.data.hub import hub_name
+    from luthier.data.read import existing
+
+    for path in named:
+        if path is not None and not _SHARE.fullmatch(path) and hub_name(path) is None:
+            existing(path)
 
 
 def _stem(path: str) -> str:

@@ -142,3 +142,26 @@ def test_public_names_are_the_functions_in_every_order_of_imports():
         "    assert set(package.__all__) <= set(dir(package))\n"
         "    assert not hasattr(package, 'nonsense')\n"
     )
+
+
+def test_a_missing_file_is_told_before_torch_is_imported() -> None:
+    """By a process of its own; the control names a file that is there."""
+    tell = """
+import sys
+from luthier.cli import _refuse_missing
+from luthier.errors import DataError
+try:
+    _refuse_missing(sys.argv[1])
+except DataError as error:
+    print(error)
+print("torch" in sys.modules)
+"""
+
+    def said(path: str) -> list[str]:
+        return subprocess.run(
+            [sys.executable, "-c", tell, path], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+
+    assert said("nope.csv")[0].startswith("nope.csv: there is no such file")
+    assert said("nope.csv")[-1] == said(__file__)[-1] == "False"
+    assert len(said(__file__)) == len(said("owner/name")) == len(said("0.1")) == 1

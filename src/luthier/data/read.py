@@ -172,7 +172,7 @@ def _rows(path: str, options: ReadOptions) -> tuple[list[Record | Fault], FileFa
         table = hub_records(*hub)[: options.limit]
         sha256, size = fingerprint(table)
         return list(table), FileFacts(path.removeprefix("hub:"), sha256, len(table), size)
-    file = _found(path)
+    file = existing(path)
     with closing(records(file, encoding=options.encoding)) as stream:
         rows = list(islice(stream, options.limit))
     with file.open("rb") as raw:
@@ -180,7 +180,7 @@ def _rows(path: str, options: ReadOptions) -> tuple[list[Record | Fault], FileFa
     return rows, FileFacts(path, sha256, len(rows), file.stat().st_size)
 
 
-def _found(path: str) -> Path:
+def existing(path: str) -> Path:
     """The file of a path. Raises DataError where there is none, it is a folder, or it has no bytes."""
     if "://" in path:
         raise DataError(f"{path}: is an address on the web, and none is read; download the file and name it")

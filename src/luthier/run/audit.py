@@ -52,7 +52,7 @@ def summed(found: Audit) -> str:
     """What was flagged, by check, in a line."""
     counts = Counter(issue.check for issue in found.issues if issue.flagged)
     named = ", ".join(f"{check.replace('_', ' ')} {count:,}" for check, count in counts.most_common())
-    return f"audit: {named} (audit.html shows the rows)" if named else "audit: the fast checks found nothing"
+    return f"audit: {named} (`luthier check` shows the rows)" if named else "audit: the fast checks found nothing"
 
 
 def told(issues: Sequence[Issue]) -> list[str]:

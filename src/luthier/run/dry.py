@@ -51,9 +51,9 @@ def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
 
 def _say_issues(prepared: Prepared, show: Show) -> None:
     lost = [row for row in prepared.rows if row.fate != "kept"]
-    for row in lost[:MOST]:
-        show.say(f"{row.fate}: {row.id}: {row.reason}")
+    lines = [f"{row.fate}: {row.id}: {row.reason}" for row in lost[:MOST]]
     if len(lost) > MOST:
-        show.say(f"... and {len(lost) - MOST:,} more rows that are not used; --json has them all")
-    for line in told([issue for issue in prepared.issues if issue.flagged and issue.check != "cut"]):
-        show.say(line)
+        lines.append(f"... and {len(lost) - MOST:,} more rows that are not used; --json has them all")
+    lines += told([issue for issue in prepared.issues if issue.flagged and issue.check != "cut"])
+    if lines:
+        show.say("\n" + "\n".join(lines))
