@@ -246,6 +246,42 @@ def test_nothing_is_written_over(tmp_path):
     assert luthier("check", "--undo", tmp_path / "nothing").exit_code == 2
 
 
+@pytest.mark.parametrize("words", [(), ("--split",)])
+def test_a_file_that_no_mending_wrote_is_not_replaced(tmp_path, words):
+    train = table(tmp_path / "train.csv", PLANTED)
+    own = tmp_path / "own" / "train.csv"
+    own.parent.mkdir()
+    own.write_text("my own work\n")
+    done = luthier("check", train, "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "own", *words)
+    said = " ".join(done.output.split())
+    assert done.exit_code == 2, said
+    assert "train.csv: is there already" in said.replace("- ", "-")
+    assert "name another folder" in said
+    assert own.read_text() == "my own work\n"
+    assert [path.name for path in own.parent.iterdir()] == ["train.csv"]
+    own.rename(own.with_name("other.csv"))
+    assert mend(tmp_path, train, *words, into="own")
+    assert own.with_name("other.csv").read_text() == "my own work\n"
+
+
+@pytest.mark.parametrize("edited", [None, "train.csv", "fixes.jsonl"])
+def test_mended_files_are_written_again_unless_they_were_edited(tmp_path, edited):
+    train = table(tmp_path / "train.csv", PLANTED)
+    mend(tmp_path, train)
+    fixed = tmp_path / "fixed"
+    if edited is not None:
+        with (fixed / edited).open("a") as file:
+            file.write("by hand\n")
+    before = {path.name: path.read_bytes() for path in fixed.iterdir()}
+    words = ("--redact",) if edited else ()
+    done = luthier("check", train, "--out", tmp_path / "b", "--fast", "--fix", fixed, *words)
+    assert (done.exit_code == 2) == (edited is not None), done.output
+    assert {path.name: path.read_bytes() for path in fixed.iterdir()} == before
+    if edited is not None:
+        said = " ".join(done.output.split())
+        assert f"{edited}: changed since --fix wrote it; give what you changed to `luthier check` itself" in said
+
+
 def test_a_cap_leaves_out_and_never_repeats(tmp_path):
     rows = [
         (f"row {n} says {SOUNDS[label][0]} and more {n * 7}", SOUNDS[label][1])

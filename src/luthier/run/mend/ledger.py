@@ -85,11 +85,11 @@ def as_line(entry: Mapping[str, Json]) -> str:
 
 def changed(folder: Path, summary: Summary) -> list[str]:
     """The mended files that are not what was written, and why."""
-    found = []
-    for name, digest in summary.sha256.items():
-        path = folder / name
-        if not path.is_file():
-            found.append(f"{name} is missing")
-        elif sha256(path) != digest:
-            found.append(f"{name} was changed since")
-    return found
+    missing = [f"{name} is missing" for name in summary.sha256 if not (folder / name).is_file()]
+    return missing + [f"{path.name} was changed since" for path in rewritten(folder, summary)]
+
+
+def rewritten(folder: Path, summary: Summary) -> list[Path]:
+    """The mended files that are there and hold something else than was written."""
+    paths = {folder / name: digest for name, digest in summary.sha256.items()}
+    return [path for path, digest in paths.items() if path.is_file() and sha256(path) != digest]

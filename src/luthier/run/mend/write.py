@@ -16,25 +16,14 @@ from luthier.data.files import Fault, Record
 from luthier.data.hub import hub_name
 from luthier.data.raw import Form, Written, opened, texts
 from luthier.data.text import open_bytes
-from luthier.errors import RunError
 from luthier.manifest import sha256 as sha256_of
 from luthier.run.mend.balance import WEIGHT
-from luthier.run.mend.ledger import LINES, SUMMARY, Exact, Origin, Summary, as_line, load, save
+from luthier.run.mend.folder import Source, named, refuse_loss
+from luthier.run.mend.ledger import LINES, Exact, Origin, Summary, as_line, save
 from luthier.run.mend.plan import Plan, Reason
 from luthier.types import Json
 
-PARTS = ("train", "validation", "test")
 EXACT: tuple[Exact, ...] = ("bytes", "content", "records")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file that was read."""
-
-    path: str
-    name: str
-    """What its rows' ids begin with."""
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +71,12 @@ class _Log:
 def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: str | None = None) -> Fixed:
     """Writes the mended files, `fixes.jsonl` and `fixes.json`, each whole or not at all. sources: by role.
 
-    Raises RunError where the folder holds one of the files that are read, or the ledger of others.
+    Raises RunError where a file would be lost that no earlier mending of these files wrote.
     """
-    _refuse(sources, folder)
+    parts = None if plan.parts is None else frozenset(plan.parts.values())
+    refuse_loss(sources, folder, parts)
     folder.mkdir(parents=True, exist_ok=True)
-    names, log = _names(sources, plan), _Log()
+    names, log = named(sources, parts), _Log()
     drafts = {name: folder / f".{name}.unfinished" for name in (*names.values(), LINES)}
     try:
         origins = _drafted(sources, drafts, names, plan, log, encoding)
@@ -241,30 +231,3 @@ def _exact(source: Source, form: Form, content: str) -> Exact:
         return "records"
     with open_bytes(Path(source.path).expanduser()) as raw:
         return "content" if file_digest(raw, "sha256").hexdigest() == content else "records"  # type: ignore[arg-type]
-
-
-def _names(sources: Mapping[str, Source], plan: Plan) -> dict[str, str]:
-    """The mended files' names: the file's own, without .gz, and jsonl where it is no table; a split's when divided."""
-    found: dict[str, str] = {}
-    for role, source in sources.items():
-        hub = hub_name(source.path)
-        plain = Path("_".join(hub).replace("/", "_") + ".jsonl" if hub else source.path.removesuffix(".gz"))
-        ending = plain.suffix.lower() if plain.suffix.lower() in (".csv", ".tsv") else ".jsonl"
-        if plan.parts is not None:
-            return {part: part + ending for part in PARTS if part == "train" or part in plan.parts.values()}
-        name = plain.stem + ending
-        found[role] = name if name not in found.values() else f"{role}-{name}"
-    return found
-
-
-def _refuse(sources: Mapping[str, Source], folder: Path) -> None:
-    for source in sources.values():
-        if Path(source.path).exists() and Path(source.path).resolve().parent == folder.resolve():
-            raise RunError(
-                f"{folder}: holds {source.path} itself; name another folder with --fix, so that nothing is lost"
-            )
-    if (folder / SUMMARY).exists():
-        before = {one.sha256 for one in load(folder).origins}
-        if not before <= {source.sha256 for source in sources.values()}:
-            remedy = "undo it first (luthier check --undo), or name another folder with --fix"
-            raise RunError(f"{folder}: holds the mended copies of other files, and their ledger; {remedy}")
