@@ -298,6 +298,22 @@ def test_a_cap_leaves_out_and_never_repeats(tmp_path):
     assert luthier("check", train, "--balance", "weight").exit_code == 2
 
 
+@pytest.mark.parametrize(("asked", "loud"), [("cap=median", True), ("cap=4", True), ("cap=5", False)])
+def test_a_cap_that_leaves_out_more_than_half_says_so_everywhere(tmp_path, asked, loud):
+    labels = [*(f"rare {n}" for n in range(7)), *["dog"] * 12, *["cat"] * 15]
+    draw = random.Random(2)
+    rows = [(" ".join(f"word{draw.randrange(900)}" for _ in range(12)), label) for label in labels]
+    train = table(tmp_path / "train.csv", rows)
+    words = ("check", train, "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "fixed", "--balance", asked)
+    told = " ".join(luthier(*words).output.split())
+    (*warned,) = json.loads(luthier(*words, "--json").stdout)["mended"]["warnings"]
+    assert json.loads((tmp_path / "fixed" / "fixes.json").read_text())["warnings"] == warned
+    assert len(warned) == ("warning: --balance" in told) == loud
+    if asked == "cap=median":
+        assert "cap=median (a cap of 1) leaves 9 of 34 training rows, at most 1 row of each of 9 labels" in warned[0]
+        assert "cap=5 keeps 17, and weight keeps all" in warned[0]
+
+
 @pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
 def test_weights_are_written_read_and_undone(tmp_path, name):
     rows = [*CLEAN, *((f"only one more dog {n} said woof in place {n * n}", "dog") for n in range(6))]

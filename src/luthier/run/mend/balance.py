@@ -54,6 +54,27 @@ def balanced(corpus: Corpus, options: Balance) -> tuple[dict[str, str], dict[str
     return _over(rows, counts, most, corpus.options.seed), {}
 
 
+def lavish(corpus: Corpus, options: Balance) -> str | None:
+    """What a cap costs where it leaves out more than half of the training rows, and the cap that keeps half."""
+    counts = Counter(corpus.rows[at].label or "" for at in corpus.of("train"))
+    if options.by == "weight" or not counts:
+        return None
+    most = options.rows if options.rows is not None else median_low(counts.values())
+    kept, half = _kept(counts, most), (counts.total() + 1) // 2
+    if 2 * kept >= counts.total():
+        return None
+    gentler = next(cap for cap in range(most, max(counts.values()) + 1) if _kept(counts, cap) >= half)
+    asked = f"cap={most}" if options.rows is not None else f"cap=median (a cap of {most:,})"
+    return (
+        f"--balance {asked} leaves {kept:,} of {counts.total():,} training rows, at most {counted(most, 'row')} of "
+        f"each of {counted(len(counts), 'label')}; cap={gentler} keeps {_kept(counts, gentler):,}, and weight keeps all"
+    )
+
+
+def _kept(counts: Counter[str], most: int) -> int:
+    return sum(min(count, most) for count in counts.values())
+
+
 def _refuse_weighted(rows: list[Example]) -> None:
     if held := next((row.id for row in rows if WEIGHT in row.meta), None):
         remedy = f"rename it, or train with data.weight={WEIGHT} if it holds the rows' loss weights already"

@@ -51,6 +51,8 @@ class Summary:
     """Of the mended files and of the ledger, by name."""
     withheld: int
     """Rows whose text is not in the ledger, because it held what was redacted."""
+    warnings: tuple[str, ...] = ()
+    """What whoever asked for it was warned of."""
 
 
 def save(folder: Path, summary: Summary) -> None:
@@ -65,7 +67,7 @@ def load(folder: Path) -> Summary:
     try:
         found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         origins = tuple(Origin(**{**one, "form": Form(**one["form"])}) for one in found["origins"])
-        return Summary(origins, found["files"], found["sha256"], found["withheld"])
+        return Summary(origins, found["files"], found["sha256"], found["withheld"], tuple(found.get("warnings", ())))
     except (ValueError, KeyError, TypeError) as error:
         remedy = "restore it from a copy, or mend the original files anew"
         raise RunError(f"{folder / SUMMARY}: is damaged ({error}); {remedy}") from error

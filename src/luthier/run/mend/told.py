@@ -39,6 +39,7 @@ def told(fixed: Fixed) -> list[RenderableType]:
         more = ", ..." if count > len(first) else ""
         table.add_row(action, f"{count:,}", check.replace("_", " "), Text(", ".join(first) + more, style="dim"))
     parts += [table] if fixed.done else []
+    parts += [Text(f"warning: {warning}", style="bold yellow") for warning in fixed.warnings]
     if fixed.remaining:
         named = ", ".join(f"{check.replace('_', ' ')} {count:,}" for check, count in fixed.remaining.items())
         parts.append(Text(f"left to you: {named}", style="dim"))
@@ -59,6 +60,7 @@ def as_json(fixed: Fixed) -> dict[str, Json]:
         "left_to_you": dict(fixed.remaining),
         "undo_gives": fixed.exact,
         "withheld": fixed.withheld,
+        "warnings": list(fixed.warnings),
     }
 
 

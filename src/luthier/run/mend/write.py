@@ -48,6 +48,7 @@ class Fixed:
     """Whether training rows have a column of weights now."""
     divided: bool
     """Whether one file became several."""
+    warnings: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -86,7 +87,8 @@ def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: 
         raise
     for name, draft in drafts.items():
         draft.replace(folder / name)
-    save(folder, Summary(tuple(origins), names, {name: sha256_of(folder / name) for name in drafts}, log.withheld))
+    digests = {name: sha256_of(folder / name) for name in drafts}
+    save(folder, Summary(tuple(origins), names, digests, log.withheld, plan.warnings))
     return Fixed(
         folder=folder,
         files={role: folder / name for role, name in names.items()},
@@ -98,6 +100,7 @@ def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: 
         withheld=log.withheld,
         weighted=bool(plan.weights),
         divided=plan.parts is not None,
+        warnings=plan.warnings,
     )
 
 
