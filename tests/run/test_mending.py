@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -353,3 +354,29 @@ def test_a_split_leaks_nothing_keeps_groups_and_is_undone(tmp_path):
     assert sum(facts["rows"].values()) == len(rows)
     assert luthier("check", "--undo", fixed, "--out", tmp_path / "back").exit_code == 0
     assert (tmp_path / "back" / "rows.csv").read_bytes() == train.read_bytes()
+
+
+def test_what_a_split_says_to_train_with_reads_what_it_wrote(tmp_path, base):
+    draw = random.Random(3)
+    train = tmp_path / "my rows.csv"
+    with train.open("w", newline="", encoding="latin-1") as file:
+        write = csv.writer(file)
+        write.writerow(["said so", "by", "who"])
+        for n in range(80):
+            text = " ".join(f"wörd{draw.randrange(900)}" for _ in range(12))
+            write.writerow([text, SOUNDS[n % 2][1], f"user {n // 2}"])
+    columns = ("--input", "said so", "--output", "by", "--group", "who")
+    asked = ("--split", "--balance", "weight", "data.encoding=latin-1", "data.learn=last", "data.instruction=Who's it?")
+    words = ("check", train, "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "the split", *columns, *asked)
+    told = luthier(*words).output
+    command = json.loads(luthier(*words, "--json").stdout)["mended"]["train"]
+    shown = told[told.index("luthier train") :].split("\nledger:")[0].replace("\\\n", "")
+    assert "".join(shown.split()) == "".join(command.split())
+    named = shlex.split(command)[1:]
+    settings = ("data.weight=weight", "data.encoding=iso8859-1", "data.learn=last", "data.instruction=Who's it?")
+    assert {*columns, *settings} <= {*named}
+    rest = (f"model.name={base}", "--dry-run", "--json")
+    dry = luthier(*named, *rest)
+    assert dry.exit_code == 0, dry.output
+    plain = luthier(*(word for word in named if word not in settings), *rest)
+    assert plain.exit_code == 2, plain.output

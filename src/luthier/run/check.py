@@ -117,7 +117,7 @@ def _fix(
 ) -> Fixed:
     unreadable = [row for reading in readings.values() for row in reading.left_out]
     done = plan(corpus, found, options, unreadable=unreadable)
-    return write(_sources(readings), folder, done, encoding=recipe.data.encoding)
+    return write(_sources(readings), folder, done, recipe.data)
 
 
 def losses_of(run: Path) -> Callable[[Corpus], Mapping[str, float]]:

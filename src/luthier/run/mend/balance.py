@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median_low
 from typing import Literal
@@ -38,9 +39,10 @@ def balance(text: str) -> Balance:
 
 
 def balanced(corpus: Corpus, options: Balance) -> tuple[dict[str, str], dict[str, tuple[float, str]]]:
-    """Training rows to leave out, with the reason; and the weight of each that stays, with the reason.
+    """Training rows to leave out, with the reason; and the weight of every row, with the reason.
 
-    Raises RecipeError where training rows have no labels, or a column of weights already.
+    Held-out rows weigh 1: a run reads its files by one set of columns. Raises RecipeError where training rows have no
+    labels, or rows a column of weights already.
     """
     rows = [corpus.rows[at] for at in corpus.of("train")]
     if missing := [row.id for row in rows if row.label is None]:
@@ -48,8 +50,9 @@ def balanced(corpus: Corpus, options: Balance) -> tuple[dict[str, str], dict[str
         raise RecipeError(f"--balance: {counted(len(missing), 'row')} ({missing[0]} ...) have no label; {remedy}")
     counts = Counter(row.label or "" for row in rows)
     if options.by == "weight":
-        _refuse_weighted(rows)
-        return {}, {row.id: _weight(row.label or "", counts) for row in rows}
+        _refuse_weighted(corpus.rows)
+        even = {row.id: (1.0, "held out, so that all files have the same columns") for row in corpus.rows}
+        return {}, even | {row.id: _weight(row.label or "", counts) for row in rows}
     most = options.rows if options.rows is not None else median_low(counts.values())
     return _over(rows, counts, most, corpus.options.seed), {}
 
@@ -75,7 +78,7 @@ def _kept(counts: Counter[str], most: int) -> int:
     return sum(min(count, most) for count in counts.values())
 
 
-def _refuse_weighted(rows: list[Example]) -> None:
+def _refuse_weighted(rows: Iterable[Example]) -> None:
     if held := next((row.id for row in rows if WEIGHT in row.meta), None):
         remedy = f"rename it, or train with data.weight={WEIGHT} if it holds the rows' loss weights already"
         raise RecipeError(f"--balance weight: {held} has a column {WEIGHT!r}; {remedy}")

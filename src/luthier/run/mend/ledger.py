@@ -95,3 +95,8 @@ def rewritten(folder: Path, summary: Summary) -> list[Path]:
     """The mended files that are there and hold something else than was written."""
     paths = {folder / name: digest for name, digest in summary.sha256.items()}
     return [path for path, digest in paths.items() if path.is_file() and sha256(path) != digest]
+
+
+def read_as(form: Form) -> str | None:
+    """The encoding that the mended files are read with; None where a byte-order mark or UTF-8 tells it."""
+    return None if form.mark or form.encoding == "utf-8" else form.encoding

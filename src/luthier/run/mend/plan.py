@@ -64,7 +64,7 @@ class Plan:
     rewrites: Mapping[str, tuple[Rewrite, ...]] = field(default_factory=dict)
     redact: Callable[[str], str] | None = None
     weights: Mapping[str, tuple[float, Reason]] = field(default_factory=dict)
-    """Loss weights of training rows; of all of them or none."""
+    """Loss weights; of all rows or none."""
     parts: Mapping[str, str] | None = None
     """The split each row is moved to, where the file is divided."""
     remaining: tuple[Issue, ...] = ()

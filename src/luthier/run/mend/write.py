@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -17,12 +17,15 @@ from luthier.data.hub import hub_name
 from luthier.data.raw import Form, Written, opened, texts
 from luthier.data.text import open_bytes
 from luthier.manifest import sha256 as sha256_of
+from luthier.recipe import DataOptions
 from luthier.run.mend.balance import WEIGHT
 from luthier.run.mend.folder import Source, named, refuse_loss
-from luthier.run.mend.ledger import LINES, Exact, Origin, Summary, as_line, save
+from luthier.run.mend.ledger import LINES, Exact, Origin, Summary, as_line, read_as, save
 from luthier.run.mend.plan import Plan, Reason
 from luthier.types import Json
 
+AGAIN = ("format", "input", "output", "group", "weight", "system", "instruction", "encoding", "learn")
+"""Settings that a mended file is read with as its original was."""
 EXACT: tuple[Exact, ...] = ("bytes", "content", "records")
 
 
@@ -45,9 +48,11 @@ class Fixed:
     withheld: int
     """Rows whose text the ledger must not hold."""
     weighted: bool
-    """Whether training rows have a column of weights now."""
+    """Whether rows have a column of weights now."""
     divided: bool
     """Whether one file became several."""
+    settings: Mapping[str, str]
+    """By key, what must be said to read the mended files as the rows were read, where it is not the default."""
     warnings: tuple[str, ...]
 
 
@@ -69,8 +74,10 @@ class _Log:
                 self.first[key].append(str(entry["id"]))
 
 
-def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: str | None = None) -> Fixed:
-    """Writes the mended files, `fixes.jsonl` and `fixes.json`, each whole or not at all. sources: by role.
+def write(sources: Mapping[str, Source], folder: Path, plan: Plan, data: DataOptions) -> Fixed:
+    """Writes the mended files, `fixes.jsonl` and `fixes.json`, each whole or not at all.
+
+    sources: by role. data: how these were read.
 
     Raises RunError where a file would be lost that no earlier mending of these files wrote.
     """
@@ -80,7 +87,7 @@ def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: 
     names, log = named(sources, parts), _Log()
     drafts = {name: folder / f".{name}.unfinished" for name in (*names.values(), LINES)}
     try:
-        origins = _drafted(sources, drafts, names, plan, log, encoding)
+        origins = _drafted(sources, drafts, names, plan, log, data.encoding)
     except BaseException:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)
@@ -100,6 +107,7 @@ def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: 
         withheld=log.withheld,
         weighted=bool(plan.weights),
         divided=plan.parts is not None,
+        settings=_settings(data, origins[0].form, weighted=bool(plan.weights)),
         warnings=plan.warnings,
     )
 
@@ -139,8 +147,8 @@ class _Desk:
         """Writes every row or notes why not; what the file was."""
         digest, rows = sha256(), 0
         with opened(self.source.path, encoding=encoding) as (form, found):
-            for part, out in self.outs.items():
-                head = form.with_column(WEIGHT) if self.plan.weights and part == "train" else form
+            head = form.with_column(WEIGHT) if self.plan.weights else form
+            for out in self.outs.values():
                 out.write(bytes.fromhex(form.mark) + form.encoded(head.head))
             digest.update(bytes.fromhex(form.mark) + form.encoded(form.head))
             for rows, one in enumerate(found, 1):
@@ -212,6 +220,14 @@ class _Desk:
         assert redact is not None, "only where something is redacted"
         as_read = {column: texts(value, redact) for column, value in values.items()}
         return as_read != values or any(reason.check == "redact" for reason in self._mended(name, values)[1])
+
+
+def _settings(data: DataOptions, form: Form, *, weighted: bool) -> dict[str, str]:
+    now = replace(data, encoding=read_as(form), weight=WEIGHT if weighted else data.weight)
+    usual = DataOptions()
+    return {
+        f"data.{key}": str(getattr(now, key)) for key in AGAIN if getattr(now, key) not in (None, getattr(usual, key))
+    }
 
 
 def _rewriting(values: dict[str, Json], mended: dict[str, Json], reasons: Iterable[Reason]) -> dict[str, Json]:
