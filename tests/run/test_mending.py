@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,42 @@ def test_nothing_is_written_over(tmp_path):
     assert luthier("check", "--undo", tmp_path / "nothing").exit_code == 2
 
 
+@pytest.mark.parametrize("words", [(), ("--split",)])
+def test_a_file_that_no_mending_wrote_is_not_replaced(tmp_path, words):
+    train = table(tmp_path / "train.csv", PLANTED)
+    own = tmp_path / "own" / "train.csv"
+    own.parent.mkdir()
+    own.write_text("my own work\n")
+    done = luthier("check", train, "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "own", *words)
+    said = " ".join(done.output.split())
+    assert done.exit_code == 2, said
+    assert "train.csv: is there already" in said.replace("- ", "-")
+    assert "name another folder" in said
+    assert own.read_text() == "my own work\n"
+    assert [path.name for path in own.parent.iterdir()] == ["train.csv"]
+    own.rename(own.with_name("other.csv"))
+    assert mend(tmp_path, train, *words, into="own")
+    assert own.with_name("other.csv").read_text() == "my own work\n"
+
+
+@pytest.mark.parametrize("edited", [None, "train.csv", "fixes.jsonl"])
+def test_mended_files_are_written_again_unless_they_were_edited(tmp_path, edited):
+    train = table(tmp_path / "train.csv", PLANTED)
+    mend(tmp_path, train)
+    fixed = tmp_path / "fixed"
+    if edited is not None:
+        with (fixed / edited).open("a") as file:
+            file.write("by hand\n")
+    before = {path.name: path.read_bytes() for path in fixed.iterdir()}
+    words = ("--redact",) if edited else ()
+    done = luthier("check", train, "--out", tmp_path / "b", "--fast", "--fix", fixed, *words)
+    assert (done.exit_code == 2) == (edited is not None), done.output
+    assert {path.name: path.read_bytes() for path in fixed.iterdir()} == before
+    if edited is not None:
+        said = " ".join(done.output.split())
+        assert f"{edited}: changed since --fix wrote it; give what you changed to `luthier check` itself" in said
+
+
 def test_a_cap_leaves_out_and_never_repeats(tmp_path):
     rows = [
         (f"row {n} says {SOUNDS[label][0]} and more {n * 7}", SOUNDS[label][1])
@@ -260,6 +297,22 @@ def test_a_cap_leaves_out_and_never_repeats(tmp_path):
     assert {entry["check"] for entry in log} == {"balance"}
     assert luthier("check", train, "--fix", tmp_path / "x", "--balance", "cap=0").exit_code == 2
     assert luthier("check", train, "--balance", "weight").exit_code == 2
+
+
+@pytest.mark.parametrize(("asked", "loud"), [("cap=median", True), ("cap=4", True), ("cap=5", False)])
+def test_a_cap_that_leaves_out_more_than_half_says_so_everywhere(tmp_path, asked, loud):
+    labels = [*(f"rare {n}" for n in range(7)), *["dog"] * 12, *["cat"] * 15]
+    draw = random.Random(2)
+    rows = [(" ".join(f"word{draw.randrange(900)}" for _ in range(12)), label) for label in labels]
+    train = table(tmp_path / "train.csv", rows)
+    words = ("check", train, "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "fixed", "--balance", asked)
+    told = " ".join(luthier(*words).output.split())
+    (*warned,) = json.loads(luthier(*words, "--json").stdout)["mended"]["warnings"]
+    assert json.loads((tmp_path / "fixed" / "fixes.json").read_text())["warnings"] == warned
+    assert len(warned) == ("warning: --balance" in told) == loud
+    if asked == "cap=median":
+        assert "cap=median (a cap of 1) leaves 9 of 34 training rows, at most 1 row of each of 9 labels" in warned[0]
+        assert "cap=5 keeps 17, and weight keeps all" in warned[0]
 
 
 @pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
@@ -301,3 +354,29 @@ def test_a_split_leaks_nothing_keeps_groups_and_is_undone(tmp_path):
     assert sum(facts["rows"].values()) == len(rows)
     assert luthier("check", "--undo", fixed, "--out", tmp_path / "back").exit_code == 0
     assert (tmp_path / "back" / "rows.csv").read_bytes() == train.read_bytes()
+
+
+def test_what_a_split_says_to_train_with_reads_what_it_wrote(tmp_path, base):
+    draw = random.Random(3)
+    train = tmp_path / "my rows.csv"
+    with train.open("w", newline="", encoding="latin-1") as file:
+        write = csv.writer(file)
+        write.writerow(["said so", "by", "who"])
+        for n in range(80):
+            text = " ".join(f"wörd{draw.randrange(900)}" for _ in range(12))
+            write.writerow([text, SOUNDS[n % 2][1], f"user {n // 2}"])
+    columns = ("--input", "said so", "--output", "by", "--group", "who")
+    asked = ("--split", "--balance", "weight", "data.encoding=latin-1", "data.learn=last", "data.instruction=Who's it?")
+    words = ("check", train, "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "the split", *columns, *asked)
+    told = luthier(*words).output
+    command = json.loads(luthier(*words, "--json").stdout)["mended"]["train"]
+    shown = told[told.index("luthier train") :].split("\nledger:")[0].replace("\\\n", "")
+    assert "".join(shown.split()) == "".join(command.split())
+    named = shlex.split(command)[1:]
+    settings = ("data.weight=weight", "data.encoding=iso8859-1", "data.learn=last", "data.instruction=Who's it?")
+    assert {*columns, *settings} <= {*named}
+    rest = (f"model.name={base}", "--dry-run", "--json")
+    dry = luthier(*named, *rest)
+    assert dry.exit_code == 0, dry.output
+    plain = luthier(*(word for word in named if word not in settings), *rest)
+    assert plain.exit_code == 2, plain.output

@@ -25,7 +25,7 @@ from luthier.report.audit import write as write_page
 from luthier.run.assistant import recipe_of
 from luthier.run.audit import corpus_of
 from luthier.run.files import read_json, write_json, write_text
-from luthier.run.mend import Fixed, MendOptions, Source, plan, write
+from luthier.run.mend import PARTS, Fixed, MendOptions, Source, plan, refuse_loss, write
 from luthier.run.mend.told import told as told_fixed
 from luthier.run.prepare import read_splits
 from luthier.run.show import Show
@@ -63,8 +63,10 @@ def check(
 
     model: also by the model's tokenizer. fast: leave out checks that build a model of the rows. mended: folder for
     the mended files. mend: what is mended there beside what the checks find. losses: a tuned model's own, by row.
-    A row that cannot be read is a finding here, not an error. Raises DataError where a file as a whole cannot be read.
+    A row that cannot be read is a finding here, not an error. Raises DataError where a file as a whole cannot be read;
+    RunError, before the audit, where mended files would replace what no mending wrote.
     """
+    mend = mend or MendOptions()
     data = replace(
         recipe.data,
         skip_bad_rows=True,
@@ -76,6 +78,8 @@ def check(
         show.stage("reading", 0, 1)
         readings, splits = read_splits(data)
         show.stage("reading", 1, 1)
+        if mended is not None:
+            refuse_loss(_sources(readings), mended, PARTS if mend.split is not None else None)
         corpus = replace(corpus_of(plain, splits, readings["train"].labels), progress=show.stage)
         if model:
             tokenizer, longest = load_tokenizer(recipe.model)
@@ -90,11 +94,7 @@ def check(
     lines = "".join(json.dumps(asdict(issue), ensure_ascii=False) + "\n" for issue in found.issues)
     write_text(out / "issues.jsonl", lines)
     facts = as_json(found, corpus, files)
-    fixed = (
-        _fix(found, corpus, readings, recipe, mended, mend or MendOptions())
-        if mended and not found.interrupted
-        else None
-    )
+    fixed = _fix(found, corpus, readings, recipe, mended, mend) if mended and not found.interrupted else None
     write_json(out / "audit.json", facts)
     return Checked(found, corpus, write_page(out, found, corpus, files), facts, fixed)
 
@@ -105,16 +105,19 @@ def unreadable(reading: Reading) -> list[Issue]:
     return [Issue("unreadable", (row.id,), 0.9, True, f"{row.id}: {row.reason}", remedy) for row in reading.left_out]
 
 
-def _fix(
-    found: Audit, corpus: Corpus, readings: Mapping[str, Reading], recipe: Recipe, folder: Path, options: MendOptions
-) -> Fixed:
-    sources = {
+def _sources(readings: Mapping[str, Reading]) -> dict[str, Source]:
+    return {
         role: Source(reading.file.path, reading.examples[0].id.rpartition(":")[0], reading.file.sha256)
         for role, reading in readings.items()
     }
+
+
+def _fix(
+    found: Audit, corpus: Corpus, readings: Mapping[str, Reading], recipe: Recipe, folder: Path, options: MendOptions
+) -> Fixed:
     unreadable = [row for reading in readings.values() for row in reading.left_out]
     done = plan(corpus, found, options, unreadable=unreadable)
-    return write(sources, folder, done, encoding=recipe.data.encoding)
+    return write(_sources(readings), folder, done, recipe.data)
 
 
 def losses_of(run: Path) -> Callable[[Corpus], Mapping[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median_low
 from typing import Literal
@@ -38,9 +39,10 @@ def balance(text: str) -> Balance:
 
 
 def balanced(corpus: Corpus, options: Balance) -> tuple[dict[str, str], dict[str, tuple[float, str]]]:
-    """Training rows to leave out, with the reason; and the weight of each that stays, with the reason.
+    """Training rows to leave out, with the reason; and the weight of every row, with the reason.
 
-    Raises RecipeError where training rows have no labels, or a column of weights already.
+    Held-out rows weigh 1: a run reads its files by one set of columns. Raises RecipeError where training rows have no
+    labels, or rows a column of weights already.
     """
     rows = [corpus.rows[at] for at in corpus.of("train")]
     if missing := [row.id for row in rows if row.label is None]:
@@ -48,13 +50,35 @@ def balanced(corpus: Corpus, options: Balance) -> tuple[dict[str, str], dict[str
         raise RecipeError(f"--balance: {counted(len(missing), 'row')} ({missing[0]} ...) have no label; {remedy}")
     counts = Counter(row.label or "" for row in rows)
     if options.by == "weight":
-        _refuse_weighted(rows)
-        return {}, {row.id: _weight(row.label or "", counts) for row in rows}
+        _refuse_weighted(corpus.rows)
+        even = {row.id: (1.0, "held out, so that all files have the same columns") for row in corpus.rows}
+        return {}, even | {row.id: _weight(row.label or "", counts) for row in rows}
     most = options.rows if options.rows is not None else median_low(counts.values())
     return _over(rows, counts, most, corpus.options.seed), {}
 
 
-def _refuse_weighted(rows: list[Example]) -> None:
+def lavish(corpus: Corpus, options: Balance) -> str | None:
+    """What a cap costs where it leaves out more than half of the training rows, and the cap that keeps half."""
+    counts = Counter(corpus.rows[at].label or "" for at in corpus.of("train"))
+    if options.by == "weight" or not counts:
+        return None
+    most = options.rows if options.rows is not None else median_low(counts.values())
+    kept, half = _kept(counts, most), (counts.total() + 1) // 2
+    if 2 * kept >= counts.total():
+        return None
+    gentler = next(cap for cap in range(most, max(counts.values()) + 1) if _kept(counts, cap) >= half)
+    asked = f"cap={most}" if options.rows is not None else f"cap=median (a cap of {most:,})"
+    return (
+        f"--balance {asked} leaves {kept:,} of {counts.total():,} training rows, at most {counted(most, 'row')} of "
+        f"each of {counted(len(counts), 'label')}; cap={gentler} keeps {_kept(counts, gentler):,}, and weight keeps all"
+    )
+
+
+def _kept(counts: Counter[str], most: int) -> int:
+    return sum(min(count, most) for count in counts.values())
+
+
+def _refuse_weighted(rows: Iterable[Example]) -> None:
     if held := next((row.id for row in rows if WEIGHT in row.meta), None):
         remedy = f"rename it, or train with data.weight={WEIGHT} if it holds the rows' loss weights already"
         raise RecipeError(f"--balance weight: {held} has a column {WEIGHT!r}; {remedy}")

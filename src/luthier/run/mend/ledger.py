@@ -51,6 +51,8 @@ class Summary:
     """Of the mended files and of the ledger, by name."""
     withheld: int
     """Rows whose text is not in the ledger, because it held what was redacted."""
+    warnings: tuple[str, ...] = ()
+    """What whoever asked for it was warned of."""
 
 
 def save(folder: Path, summary: Summary) -> None:
@@ -65,7 +67,7 @@ def load(folder: Path) -> Summary:
     try:
         found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         origins = tuple(Origin(**{**one, "form": Form(**one["form"])}) for one in found["origins"])
-        return Summary(origins, found["files"], found["sha256"], found["withheld"])
+        return Summary(origins, found["files"], found["sha256"], found["withheld"], tuple(found.get("warnings", ())))
     except (ValueError, KeyError, TypeError) as error:
         remedy = "restore it from a copy, or mend the original files anew"
         raise RunError(f"{folder / SUMMARY}: is damaged ({error}); {remedy}") from error
@@ -85,11 +87,16 @@ def as_line(entry: Mapping[str, Json]) -> str:
 
 def changed(folder: Path, summary: Summary) -> list[str]:
     """The mended files that are not what was written, and why."""
-    found = []
-    for name, digest in summary.sha256.items():
-        path = folder / name
-        if not path.is_file():
-            found.append(f"{name} is missing")
-        elif sha256(path) != digest:
-            found.append(f"{name} was changed since")
-    return found
+    missing = [f"{name} is missing" for name in summary.sha256 if not (folder / name).is_file()]
+    return missing + [f"{path.name} was changed since" for path in rewritten(folder, summary)]
+
+
+def rewritten(folder: Path, summary: Summary) -> list[Path]:
+    """The mended files that are there and hold something else than was written."""
+    paths = {folder / name: digest for name, digest in summary.sha256.items()}
+    return [path for path, digest in paths.items() if path.is_file() and sha256(path) != digest]
+
+
+def read_as(form: Form) -> str | None:
+    """The encoding that the mended files are read with; None where a byte-order mark or UTF-8 tells it."""
+    return None if form.mark or form.encoding == "utf-8" else form.encoding

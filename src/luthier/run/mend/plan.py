@@ -19,7 +19,7 @@ from luthier.data.raw import texts
 from luthier.data.read import LeftOut
 from luthier.data.split import SplitOptions
 from luthier.errors import RecipeError
-from luthier.run.mend.balance import Balance, balanced
+from luthier.run.mend.balance import Balance, balanced, lavish
 from luthier.run.mend.part import parted
 from luthier.types import Example, Issue, Message
 
@@ -64,11 +64,13 @@ class Plan:
     rewrites: Mapping[str, tuple[Rewrite, ...]] = field(default_factory=dict)
     redact: Callable[[str], str] | None = None
     weights: Mapping[str, tuple[float, Reason]] = field(default_factory=dict)
-    """Loss weights of training rows; of all of them or none."""
+    """Loss weights; of all rows or none."""
     parts: Mapping[str, str] | None = None
     """The split each row is moved to, where the file is divided."""
     remaining: tuple[Issue, ...] = ()
     """Flagged issues of the audit that nothing here mends."""
+    warnings: tuple[str, ...] = ()
+    """What whoever asked for it should know of what is done."""
 
 
 def plan(corpus: Corpus, found: Audit, options: MendOptions, *, unreadable: Iterable[LeftOut] = ()) -> Plan:
@@ -94,12 +96,15 @@ def plan(corpus: Corpus, found: Audit, options: MendOptions, *, unreadable: Iter
         draft.corpus = parted(draft.corpus, options.split, meaning="meaning_leak" not in found.skipped)
         parts = dict(zip((row.id for row in draft.corpus.rows), draft.corpus.parts, strict=True))
     weights: dict[str, tuple[float, Reason]] = {}
+    warnings: list[str] = []
     if options.balance is not None:
+        warnings += [costs] if (costs := lavish(draft.corpus, options.balance)) else []
         drops, given = balanced(draft.corpus, options.balance)
         draft.left_out |= {row: Reason("balance", why) for row, why in drops.items()}
         weights = {row: (weight, Reason("balance", why)) for row, (weight, why) in given.items()}
     rewrites = {row: tuple(some) for row, some in draft.rewrites.items()}
-    return Plan(draft.left_out, rewrites, change, weights, parts, draft.untouched(found, options))
+    untouched = draft.untouched(found, options)
+    return Plan(draft.left_out, rewrites, change, weights, parts, untouched, tuple(warnings))
 
 
 class _Draft:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -39,6 +40,7 @@ def told(fixed: Fixed) -> list[RenderableType]:
         more = ", ..." if count > len(first) else ""
         table.add_row(action, f"{count:,}", check.replace("_", " "), Text(", ".join(first) + more, style="dim"))
     parts += [table] if fixed.done else []
+    parts += [Text(f"warning: {warning}", style="bold yellow") for warning in fixed.warnings]
     if fixed.remaining:
         named = ", ".join(f"{check.replace('_', ' ')} {count:,}" for check, count in fixed.remaining.items())
         parts.append(Text(f"left to you: {named}", style="dim"))
@@ -59,6 +61,8 @@ def as_json(fixed: Fixed) -> dict[str, Json]:
         "left_to_you": dict(fixed.remaining),
         "undo_gives": fixed.exact,
         "withheld": fixed.withheld,
+        "warnings": list(fixed.warnings),
+        **({"train": " ".join(_to_train(fixed))} if fixed.divided else {}),
     }
 
 
@@ -80,16 +84,25 @@ def _head(fixed: Fixed) -> str:
 
 
 def _to_train(fixed: Fixed) -> list[str]:
-    """How to train on a file that was divided."""
+    """How to train on a file that was divided: the words of a command line, an option with its value each."""
     if not fixed.divided:
         return []
     options = {"train": "--data", "validation": "--validation", "test": "--test"}
-    return ["train: luthier train " + " ".join(f"{options[role]} {path}" for role, path in fixed.files.items())]
+    words = [f"{options[role]} {quote(str(path))}" for role, path in fixed.files.items()]
+    # A run draws what it lacks from the training file, which has given its rows away already.
+    words += [f"data.{role}=0" for role in options if role not in fixed.files]
+    short = {f"data.{name}": f"--{name}" for name in ("input", "output", "group")}
+    words += [
+        f"{short[key]} {quote(value)}" if key in short else quote(f"{key}={value}")
+        for key, value in fixed.settings.items()
+    ]
+    return ["luthier train", *words]
 
 
 def _next(fixed: Fixed) -> list[str]:
-    lines = _to_train(fixed)
-    lines += [f"train with data.weight={WEIGHT}, or the weights are not used"] if fixed.weighted else []
+    lines = ["train: " + " \\\n    ".join(command)] if (command := _to_train(fixed)) else []
+    if fixed.weighted and not fixed.divided:
+        lines.append(f"train with data.weight={WEIGHT}, or the weights are not used")
     lines += [f"{role}: no row is left; read the ledger" for role, count in fixed.rows.items() if not count]
     if not fixed.done:
         return lines

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal, cast
 from luthier.data.raw import Written, opened
 from luthier.errors import RunError
 from luthier.manifest import sha256 as sha256_of
-from luthier.run.mend.ledger import Origin, Summary, changed, entries, load
+from luthier.run.mend.ledger import Origin, Summary, changed, entries, load, read_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _rebuild(
         out = stack.enter_context(_opened(draft, zipped=target.suffix == ".gz"))
         homes = {origin.role} if len(summary.origins) > 1 else summary.files.keys()
         rows = {
-            part: stack.enter_context(opened(str(folder / summary.files[part]), encoding=_encoding(origin)))[1]
+            part: stack.enter_context(opened(str(folder / summary.files[part]), encoding=read_as(origin.form)))[1]
             for part in homes
         }
         for text in _texts(origin, own, rows):
@@ -106,11 +106,6 @@ def _texts(
         mended = None if entry.get("action") == "left out" else next(rows[str(entry.get("to", origin.role))])
         text = entry.get("text")
         yield form.encoded(str(text) if text is not None or mended is None else mended.text)
-
-
-def _encoding(origin: Origin) -> str | None:
-    """What the mended files are read as: by their byte-order mark, where they have one."""
-    return None if origin.form.mark or origin.form.encoding == "utf-8" else origin.form.encoding
 
 
 def _name(origin: Origin, folder: Path) -> str:

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -16,25 +16,17 @@ from luthier.data.files import Fault, Record
 from luthier.data.hub import hub_name
 from luthier.data.raw import Form, Written, opened, texts
 from luthier.data.text import open_bytes
-from luthier.errors import RunError
 from luthier.manifest import sha256 as sha256_of
+from luthier.recipe import DataOptions
 from luthier.run.mend.balance import WEIGHT
-from luthier.run.mend.ledger import LINES, SUMMARY, Exact, Origin, Summary, as_line, load, save
+from luthier.run.mend.folder import Source, named, refuse_loss
+from luthier.run.mend.ledger import LINES, Exact, Origin, Summary, as_line, read_as, save
 from luthier.run.mend.plan import Plan, Reason
 from luthier.types import Json
 
-PARTS = ("train", "validation", "test")
+AGAIN = ("format", "input", "output", "group", "weight", "system", "instruction", "encoding", "learn")
+"""Settings that a mended file is read with as its original was."""
 EXACT: tuple[Exact, ...] = ("bytes", "content", "records")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file that was read."""
-
-    path: str
-    name: str
-    """What its rows' ids begin with."""
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +48,12 @@ class Fixed:
     withheld: int
     """Rows whose text the ledger must not hold."""
     weighted: bool
-    """Whether training rows have a column of weights now."""
+    """Whether rows have a column of weights now."""
     divided: bool
     """Whether one file became several."""
+    settings: Mapping[str, str]
+    """By key, what must be said to read the mended files as the rows were read, where it is not the default."""
+    warnings: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -79,24 +74,28 @@ class _Log:
                 self.first[key].append(str(entry["id"]))
 
 
-def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: str | None = None) -> Fixed:
-    """Writes the mended files, `fixes.jsonl` and `fixes.json`, each whole or not at all. sources: by role.
+def write(sources: Mapping[str, Source], folder: Path, plan: Plan, data: DataOptions) -> Fixed:
+    """Writes the mended files, `fixes.jsonl` and `fixes.json`, each whole or not at all.
 
-    Raises RunError where the folder holds one of the files that are read, or the ledger of others.
+    sources: by role. data: how these were read.
+
+    Raises RunError where a file would be lost that no earlier mending of these files wrote.
     """
-    _refuse(sources, folder)
+    parts = None if plan.parts is None else frozenset(plan.parts.values())
+    refuse_loss(sources, folder, parts)
     folder.mkdir(parents=True, exist_ok=True)
-    names, log = _names(sources, plan), _Log()
+    names, log = named(sources, parts), _Log()
     drafts = {name: folder / f".{name}.unfinished" for name in (*names.values(), LINES)}
     try:
-        origins = _drafted(sources, drafts, names, plan, log, encoding)
+        origins = _drafted(sources, drafts, names, plan, log, data.encoding)
     except BaseException:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)
         raise
     for name, draft in drafts.items():
         draft.replace(folder / name)
-    save(folder, Summary(tuple(origins), names, {name: sha256_of(folder / name) for name in drafts}, log.withheld))
+    digests = {name: sha256_of(folder / name) for name in drafts}
+    save(folder, Summary(tuple(origins), names, digests, log.withheld, plan.warnings))
     return Fixed(
         folder=folder,
         files={role: folder / name for role, name in names.items()},
@@ -108,6 +107,8 @@ def write(sources: Mapping[str, Source], folder: Path, plan: Plan, *, encoding: 
         withheld=log.withheld,
         weighted=bool(plan.weights),
         divided=plan.parts is not None,
+        settings=_settings(data, origins[0].form, weighted=bool(plan.weights)),
+        warnings=plan.warnings,
     )
 
 
@@ -146,8 +147,8 @@ class _Desk:
         """Writes every row or notes why not; what the file was."""
         digest, rows = sha256(), 0
         with opened(self.source.path, encoding=encoding) as (form, found):
-            for part, out in self.outs.items():
-                head = form.with_column(WEIGHT) if self.plan.weights and part == "train" else form
+            head = form.with_column(WEIGHT) if self.plan.weights else form
+            for out in self.outs.values():
                 out.write(bytes.fromhex(form.mark) + form.encoded(head.head))
             digest.update(bytes.fromhex(form.mark) + form.encoded(form.head))
             for rows, one in enumerate(found, 1):
@@ -221,6 +222,14 @@ class _Desk:
         return as_read != values or any(reason.check == "redact" for reason in self._mended(name, values)[1])
 
 
+def _settings(data: DataOptions, form: Form, *, weighted: bool) -> dict[str, str]:
+    now = replace(data, encoding=read_as(form), weight=WEIGHT if weighted else data.weight)
+    usual = DataOptions()
+    return {
+        f"data.{key}": str(getattr(now, key)) for key in AGAIN if getattr(now, key) not in (None, getattr(usual, key))
+    }
+
+
 def _rewriting(values: dict[str, Json], mended: dict[str, Json], reasons: Iterable[Reason]) -> dict[str, Json]:
     columns = [column for column in mended if column not in values or values[column] != mended[column]]
     return {
@@ -241,30 +250,3 @@ def _exact(source: Source, form: Form, content: str) -> Exact:
         return "records"
     with open_bytes(Path(source.path).expanduser()) as raw:
         return "content" if file_digest(raw, "sha256").hexdigest() == content else "records"  # type: ignore[arg-type]
-
-
-def _names(sources: Mapping[str, Source], plan: Plan) -> dict[str, str]:
-    """The mended files' names: the file's own, without .gz, and jsonl where it is no table; a split's when divided."""
-    found: dict[str, str] = {}
-    for role, source in sources.items():
-        hub = hub_name(source.path)
-        plain = Path("_".join(hub).replace("/", "_") + ".jsonl" if hub else source.path.removesuffix(".gz"))
-        ending = plain.suffix.lower() if plain.suffix.lower() in (".csv", ".tsv") else ".jsonl"
-        if plan.parts is not None:
-            return {part: part + ending for part in PARTS if part == "train" or part in plan.parts.values()}
-        name = plain.stem + ending
-        found[role] = name if name not in found.values() else f"{role}-{name}"
-    return found
-
-
-def _refuse(sources: Mapping[str, Source], folder: Path) -> None:
-    for source in sources.values():
-        if Path(source.path).exists() and Path(source.path).resolve().parent == folder.resolve():
-            raise RunError(
-                f"{folder}: holds {source.path} itself; name another folder with --fix, so that nothing is lost"
-            )
-    if (folder / SUMMARY).exists():
-        before = {one.sha256 for one in load(folder).origins}
-        if not before <= {source.sha256 for source in sources.values()}:
-            remedy = "undo it first (luthier check --undo), or name another folder with --fix"
-            raise RunError(f"{folder}: holds the mended copies of other files, and their ledger; {remedy}")
