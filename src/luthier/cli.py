@@ -192,6 +192,8 @@ def check(
 ) -> int:
     """Say what is wrong with rows before anything is trained on them."""
     rows, words = _rows_or_recipe(data or [])
+    if undo is None and rows is None and all("=" in word and not word.startswith("data.train=") for word in words):
+        raise RecipeError("name the file of rows, or a recipe: luthier check FILE")
     _refuse_missing(rows, validation, test, *(against or []))
     from luthier.run import Show
     from luthier.run.check import check as carry_out

@@ -165,3 +165,16 @@ print("torch" in sys.modules)
     assert said("nope.csv")[0].startswith("nope.csv: there is no such file")
     assert said("nope.csv")[-1] == said(__file__)[-1] == "False"
     assert len(said(__file__)) == len(said("owner/name")) == len(said("0.1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["check"], "luthier check FILE"),
+        (["check", __file__, "data.limit=3", "--fix", "mended"], "leave out data.limit"),
+    ],
+)
+def test_check_says_what_is_missing_or_too_much(words: list[str], remedy: str) -> None:
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 2
+    assert remedy in " ".join(said.output.split())

@@ -14,6 +14,7 @@ from rich.text import Text
 from luthier.checks import Corpus
 from luthier.checks.audit import Audit, audit, ranked
 from luthier.data.read import Reading, dress
+from luthier.errors import RecipeError
 from luthier.evaluate.loss import losses as row_losses
 from luthier.evaluate.question import ask
 from luthier.methods.tuned import open_tuned
@@ -67,6 +68,8 @@ def check(
     RunError, before the audit, where mended files would replace what no mending wrote.
     """
     mend = mend or MendOptions()
+    if mended is not None and recipe.data.limit is not None:
+        raise RecipeError("--fix: mends whole files; leave out data.limit, or cut the file first")
     data = replace(
         recipe.data,
         skip_bad_rows=True,
