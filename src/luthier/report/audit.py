@@ -1,6 +1,7 @@
 """The audit as a page to browse: worst first, the rows concerned side by side, what was counted below.
 
-One HTML file like a run's report, and by the same rules. Not here: finding anything.
+One HTML file like a run's report, and by the same rules; made to be mailed, so of personal data and secrets it shows
+what their findings do and no more. Not here: finding anything.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from luthier.checks import Table, checks
 from luthier.checks.audit import Audit
 from luthier.checks.check import Corpus
+from luthier.checks.redact import masked
 from luthier.report.page import environment, policy, static
 from luthier.types import Example, Issue, Json
 
@@ -174,7 +176,12 @@ def _shown(row: Example, part: str) -> Shown:
     names = ("chosen", "rejected") if len({one.score for one in row.completions}) > 1 else ("assistant",) * 9
     for name, one in zip(names, sorted(row.completions, key=lambda one: -one.score), strict=False):
         turns += [(name if turn.role == "assistant" else turn.role, turn.content) for turn in one.messages]
-    return Shown(row.id, part, tuple(turns), row.label)
+    return Shown(
+        row.id,
+        part,
+        tuple((role, masked(text)) for role, text in turns),
+        None if row.label is None else masked(row.label),
+    )
 
 
 def _silent(name: str, found: Audit) -> bool:
