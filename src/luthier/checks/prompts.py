@@ -78,9 +78,12 @@ def wording(example: Example) -> str:
 
 
 def excerpt(text: str, width: int = 60) -> str:
-    """The beginning of a text on one line, in quotes."""
+    """The beginning of a text on one line, in quotes; it ends with a word, unless that is very long."""
     line = " ".join(text.split())
-    return repr(line if len(line) <= width else f"{line[: width - 3]}...")
+    if len(line) <= width:
+        return repr(line)
+    space = line.rfind(" ", width // 2, width - 2)
+    return repr(f"{line[: space if space > 0 else width - 3]}...")
 
 
 def _digits(example: Example) -> list[str]:
