@@ -42,4 +42,6 @@ def test_a_sentence_gives_up_its_quotations_before_its_own_words() -> None:
     assert len(short) <= 130
     assert "data.x=y" in short
     assert sentence("It is short.", 130) == "It is short."
-    assert sentence("never cut within a word " * 20, 60).endswith((" word …", " a …", " cut …", " never …", " within …"))
+    assert sentence("never cut within a word " * 20, 60).endswith(
+        (" word …", " a …", " cut …", " never …", " within …")
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -75,6 +75,16 @@ def same_numbers(one: Example, other: Example) -> bool:
 def wording(example: Example) -> str:
     """Every completion's text but for white space: what makes two answers the same."""
     return "\n".join(" ".join(message.content.split()) for one in example.completions for message in one.messages)
+
+
+def but_for(row: Example, others: Iterable[Example]) -> str:
+    """` apart from case and punctuation` where the prompts of rows with one key differ in more than white space."""
+    own = _asked(row)
+    return " apart from case and punctuation" if any(_asked(other) != own for other in others) else ""
+
+
+def _asked(row: Example) -> list[str]:
+    return [" ".join(message.content.split()) for message in row.prompt]
 
 
 def excerpt(text: str, width: int = 60) -> str:

@@ -29,6 +29,10 @@ EVIDENCE = 420
 """Characters of a row's text shown at once."""
 
 
+TITLES = {"unreadable": "rows that could not be read, so that no check has seen them"}
+"""What is found beside the checks, by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A row as evidence."""
@@ -95,7 +99,7 @@ def render(found: Audit, corpus: Corpus, files: Sequence[str]) -> str:
             facts=facts(found, corpus),
             sentence=sentence(found),
             tables=[(table, scaled(table)) for table in found.tables],
-            skipped=sorted((checks[name].title, name, why) for name, why in found.skipped.items()),
+            skipped=skipped(found),
             files=files,
             clean=[(name, check.title) for name, check in checks.items() if _silent(name, found)],
             version=version("luthier"),
@@ -104,6 +108,14 @@ def render(found: Audit, corpus: Corpus, files: Sequence[str]) -> str:
             policy=policy(style, script),
         )
     )
+
+
+def skipped(found: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Each reason why checks were not run, once, with the (title, name) of those checks."""
+    reasons: dict[str, list[tuple[str, str]]] = {}
+    for name, why in found.skipped.items():
+        reasons.setdefault(why, []).append((checks[name].title, name))
+    return [(why, sorted(names)) for why, names in sorted(reasons.items())]
 
 
 def sentence(found: Audit) -> str:
@@ -132,10 +144,13 @@ def groups(found: Audit, corpus: Corpus) -> tuple[Group, ...]:
 def facts(found: Audit, corpus: Corpus) -> tuple[Fact, ...]:
     """What stands at the top."""
     counts = {part: len(rows) for part, rows in corpus.splits.items() if rows}
+    lost = len({row for issue in found.issues if issue.check == "unreadable" for row in issue.examples})
+    note = ", ".join(f"{count:,} {part}" for part, count in counts.items())
+    note += f"; {lost:,} more could not be read" if lost else ""
     labels = {row.label for row in corpus.rows if row.label is not None}
     failed = len({issue.check for issue in found.failed})
     return (
-        Fact("rows", f"{len(corpus.rows):,}", ", ".join(f"{count:,} {part}" for part, count in counts.items())),
+        Fact("rows", f"{len(corpus.rows):,}", note),
         Fact("labels", f"{len(labels):,}" if labels else "none", "" if labels else "the answers are text"),
         Fact("flagged findings", f"{sum(issue.flagged for issue in found.issues):,}", f"of {len(found.issues):,}"),
         Fact("gates failed", str(failed), f"of {len(found.gates)}"),
@@ -156,7 +171,7 @@ def _group(name: str, issues: Sequence[Issue], gate: bool, known: Mapping[str, t
     ordered = sorted(issues, key=lambda one: (not one.flagged, -one.severity))
     return Group(
         name=name,
-        title=checks[name].title if name in checks else name.replace("_", " "),
+        title=checks[name].title if name in checks else TITLES.get(name, name.replace("_", " ")),
         gate=gate,
         flagged=sum(issue.flagged for issue in issues),
         total=len(issues),
