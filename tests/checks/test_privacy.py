@@ -32,6 +32,7 @@ PERSONAL = {
     "0044 20 7946 0018": "a phone number",
     "(202) 456-1111": "a phone number",
     "030 901820-00": "a phone number",
+    "123-45-6789": "a US social security number",
     "81.169.145.66": "an IP address",
     "2a02:810b:54c0:1690:2c5e:96ff:fe3b:1234": "an IP address",
 }
@@ -58,6 +59,7 @@ INNOCENT = [
     "Use icon@2x.png, git@github.com:a/b.git, @handle and 5@3",
     "The key to success is understanding; the password must be changed; token: your-api-key-goes-here1",
     "api_key = os.environ['OPENAI_API_KEY'], secret = config.get_secret_value(name)",
+    "666-12-3456, 000-12-3456, 900-12-3456, 123-00-4567, 123-45-0000, 123-45-67890, AB-123-45-6789",
     "See https://example.com:8080/path@x and http://user@host/",
     "It is 0800 in the morning; 555 people; 100 200 3000; 02134 Boston; ZIP 20500-0003",
     "name[The Vaults], eatType[pub], customer rating[5 out of 5], near[Café Adriatic]",

@@ -54,6 +54,21 @@ def test_labels_that_differ_only_in_case_or_spacing_are_reported_by_the_rarer() 
     assert not found("labels_alike", clean)
 
 
+def test_a_placeholder_is_told_as_one_and_not_as_a_rare_label() -> None:
+    labels = ["N/A", "???", "-", "a", "a", "a", "a", "a", "nonesuch", "x"]
+    train = [replace(dialogue("q", "a", name=f"t:{n}"), label=label) for n, label in enumerate(labels, 1)]
+    assert {issue.examples for issue in found("placeholder", {"train": train})} == {("t:1",), ("t:2",), ("t:3",)}
+    assert {issue.examples for issue in found("rare_label", {"train": train})} == {("t:9",), ("t:10",)}
+
+
+def test_a_copy_that_differs_in_case_is_said_to_do_so() -> None:
+    train, test = rows("train", "Where is it?"), rows("test", "where is IT")
+    (issue,) = found("leak", {"train": train, "test": test})
+    assert "(train) apart from case and punctuation, so" in issue.why
+    (issue,) = found("leak", {"train": train, "test": rows("test", "Where is it?")})
+    assert "apart" not in issue.why
+
+
 def test_drawn_splits_do_not_leak() -> None:
     examples = rows("x", *[f"Row {n % 30}" + "?" * (n // 30) for n in range(90)])
     assert not found("leak", split(examples, SplitOptions()))

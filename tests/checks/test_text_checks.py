@@ -13,7 +13,7 @@ from luthier.checks.answers import boilerplate, refusal
 from luthier.checks.check import Corpus
 from luthier.checks.invisible import unseen, without_unseen
 from luthier.checks.refusals import refuses
-from luthier.checks.text import empty, invisible, mojibake, repair, rewrite_garbled, show_nothing_unseen
+from luthier.checks.text import broken, empty, invisible, mojibake, repair, rewrite_garbled, show_nothing_unseen
 from luthier.data.read import ReadOptions, read
 from luthier.types import Example
 
@@ -88,6 +88,11 @@ def test_text_decoded_in_a_wrong_encoding_is_shown_and_repaired(text: str, codec
     (issue,) = mojibake(corpus(["Plain text", wrong]))
     assert issue.examples == ("t.csv:2",)
     assert rewrite_garbled(issue, wrong) == text
+
+
+def test_a_text_that_cannot_be_read_is_broken_and_real_text_is_not() -> None:
+    assert all(broken(dialogue(text, "a")) for text in ("BestÃ¤tigung fehlt", "5 \ufffd", " "))
+    assert not any(broken(dialogue(text, "a")) for text in REAL)
 
 
 def test_lost_characters_are_told_and_left_as_they_are() -> None:

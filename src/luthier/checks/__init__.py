@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from luthier.checks.answers import boilerplate, refusal
-from luthier.checks.balance import counts, imbalance, missing_label, one_label, rare_label
+from luthier.checks.balance import counts, imbalance, missing_label, one_label, placeholder, rare_label
 from luthier.checks.baselines import bar
 from luthier.checks.check import Check, CheckOptions, Corpus, Survey, Table
 from luthier.checks.contamination import all_rows, contamination, meaning_contamination
@@ -31,7 +31,7 @@ from luthier.checks.privacy import personal_data, secret
 from luthier.checks.proof import Case, answer, beginning, end, serving, supervised
 from luthier.checks.shares import dominant, loss_shares
 from luthier.checks.shortcuts import shortcut
-from luthier.checks.slices import slice_bias, slice_rates
+from luthier.checks.slices import evenness, slice_bias, slice_rates
 from luthier.checks.spare import outvoted, spare_copies, spare_near
 from luthier.checks.splits import few, labels_alike, leak, unseen
 from luthier.checks.straddle import group_leak, time_leak
@@ -61,6 +61,7 @@ checks: dict[str, Check] = {
     "unseen": Check(unseen, "held-out labels that training never shows"),
     "labels_alike": Check(labels_alike, "labels that differ in case or spacing alone"),
     "one_label": Check(one_label, "splits whose rows all have one label or answer"),
+    "placeholder": Check(placeholder, "labels that say that there is none"),
     "rare_label": Check(rare_label, "labels with too few rows to learn them from"),
     "imbalance": Check(imbalance, "labels with far more rows than others"),
     "missing_label": Check(missing_label, "labels of training that a held-out split never asks for"),
@@ -97,6 +98,7 @@ checks: dict[str, Check] = {
 surveys: dict[str, Survey] = {
     "counts": counts,
     "loss_shares": loss_shares,
+    "slice_evenness": evenness,
     "slice_rates": slice_rates,
     "lengths": length_tables,
 }

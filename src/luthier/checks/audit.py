@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from luthier.checks import checks, surveys, thorough_surveys
 from luthier.checks.check import Check, Corpus, Table
+from luthier.checks.discreet import discreet, discreet_table
 from luthier.errors import RecipeError
 from luthier.types import Issue
 
@@ -40,7 +41,8 @@ class Audit:
 def audit(corpus: Corpus, *, fast: bool = False) -> Audit:
     """Every check that is not silent; with `fast`, those that build no model of the rows.
 
-    Stopped by Ctrl-C it returns what was found until then. Raises RecipeError for a name that is no check.
+    What they quote is masked as `personal_data` and `secret` mask it. Stopped by Ctrl-C it returns what was found until
+    then. Raises RecipeError for a name that is no check.
     """
     options = corpus.options
     _known((*options.gates, *options.silent))
@@ -62,7 +64,8 @@ def audit(corpus: Corpus, *, fast: bool = False) -> Audit:
             tables += survey(corpus)
     except KeyboardInterrupt:
         interrupted = True
-    return Audit(ranked(issues), tuple(tables), skipped, gates, interrupted)
+    shown = discreet(corpus, issues)
+    return Audit(ranked(shown), tuple(discreet_table(table) for table in tables), skipped, gates, interrupted)
 
 
 def ranked(issues: Iterable[Issue]) -> tuple[Issue, ...]:

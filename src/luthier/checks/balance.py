@@ -24,6 +24,7 @@ TOGETHER = 50
 """Rare labels above which one Issue names them all."""
 UNEVEN = 10.0
 """Rows of the largest label over those of the smallest, from which it is told."""
+_PLACEHOLDERS = frozenset({"n/a", "n.a.", "#n/a", "nan", "null", "none", "todo", "to do", "tbd", "xxx", "k.a."})
 EFFECTIVE = 0.8
 """Share of the labels that the effective number must reach."""
 
@@ -66,7 +67,7 @@ def rare_label(corpus: Corpus) -> Iterator[Issue]:
             remedy="join labels that mean the same, or read the column as text if it holds no labels",
         )
         return
-    for label, names in sorted(rows.items()):
+    for label, names in sorted((one for one in rows.items() if not stands_for_none(one[0])), key=lambda one: one[0]):
         yield Issue(
             check="rare_label",
             examples=tuple(names),
@@ -75,6 +76,29 @@ def rare_label(corpus: Corpus) -> Iterator[Issue]:
             why=f"the label {label!r} has {_rows(len(names))} of train, too few to learn it from",
             remedy=f"label more rows of {label!r}, or join it with another label",
         )
+
+
+def placeholder(corpus: Corpus) -> Iterator[Issue]:
+    """Labels that say that there is none; one Issue each, with all its rows."""
+    rows: defaultdict[str, list[str]] = defaultdict(list)
+    for example in corpus.rows:
+        if example.label is not None and stands_for_none(example.label):
+            rows[example.label].append(example.id)
+    for label, names in sorted(rows.items()):
+        yield Issue(
+            check="placeholder",
+            examples=tuple(names),
+            severity=0.6,
+            flagged=True,
+            why=f"the label {label!r} of {_rows(len(names))} is a placeholder: it says that nobody has labelled them",
+            remedy="label these rows, or leave them out",
+        )
+
+
+def stands_for_none(label: str) -> bool:
+    """Whether a label is what people and programs write where there is none."""
+    bare = label.strip().casefold()
+    return bare in _PLACEHOLDERS or (bool(bare) and not bare.strip("?-_.–— "))
 
 
 def imbalance(corpus: Corpus) -> Iterator[Issue]:

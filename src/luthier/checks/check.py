@@ -182,6 +182,11 @@ Survey: TypeAlias = Callable[[Corpus], Iterable[Table]]
 """Counts rows; finds no fault."""
 
 
+def span(low: float, high: float) -> str:
+    """`8 to 12`, or `8` where both ends are the same."""
+    return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
+
+
 def number(text: str) -> int:
     """64 bits of a text's hash: the same on every machine and in every run."""
     return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "little")

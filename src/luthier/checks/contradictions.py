@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import fsum
 
 from luthier.checks.check import Corpus
-from luthier.checks.prompts import excerpt, prompts, same_numbers
+from luthier.checks.prompts import but_for, excerpt, prompts, same_numbers
 from luthier.checks.runs import worded
 from luthier.checks.twins import joined, pairs
 from luthier.types import Example, Issue, Message
@@ -58,7 +58,8 @@ def _disagreement(corpus: Corpus, places: Sequence[int]) -> Issue | None:
     if len({want for want in wants if want}) < 2 or not worded(rows[0].prompt):
         return None
     said = [(row, want) for row, want in zip(rows, wants, strict=True) if want]
-    return _issue(said, 0.9, f"the prompt {excerpt(rows[0].question)} stands in {len(said)} rows")
+    apart = but_for(rows[0], rows[1:])
+    return _issue(said, 0.9, f"the prompt {excerpt(rows[0].question)} stands in {len(said)} rows{apart}")
 
 
 def _nearly(corpus: Corpus, split: set[int]) -> Iterator[Issue]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from luthier.checks.check import PARTS, Corpus
 from luthier.checks.meaning import Alike, alike_in_meaning, mean_the_same
-from luthier.checks.prompts import excerpt, prompts, same_numbers, wording
+from luthier.checks.prompts import but_for, excerpt, prompts, same_numbers, wording
 from luthier.checks.runs import mixed, worded
 from luthier.checks.twins import jaccard, pairs, stars
 from luthier.types import Example, Issue, Message
@@ -31,12 +31,14 @@ def duplicate(corpus: Corpus) -> Iterator[Issue]:
     for part in PARTS:
         for places in copies(corpus, part):
             first, names = corpus.rows[places[0]], tuple(corpus.rows[at].id for at in places)
+            apart = but_for(first, (corpus.rows[at] for at in places[1:]))
             yield Issue(
                 check="duplicate",
                 examples=names,
                 severity=0.4,
                 flagged=True,
-                why=f"{_listed(names)} of {part} have the same prompt, {excerpt(first.question)}, and the same answer",
+                why=f"{_listed(names)} of {part} have the same prompt{apart}, {excerpt(first.question)}, and the "
+                "same answer",
                 remedy=f"keep {names[0]} and remove the others, unless the weight they add is meant",
             )
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from luthier.checks.check import Corpus
 from luthier.checks.classify import FOLDS, decisions, folds, prompt_text, wording
 from luthier.checks.meaning import embedded
+from luthier.checks.text import broken
 from luthier.stats import Floats
 from luthier.types import Issue
 
@@ -133,8 +134,8 @@ class _Judge(Protocol):
 
 
 def judged_places(corpus: Corpus) -> list[int]:
-    """Places of training rows whose label stands with at least FEWEST different prompts."""
-    labelled = [at for at in corpus.of("train") if corpus.rows[at].label is not None]
+    """Places of training rows whose text can be read and whose label stands with at least FEWEST different prompts."""
+    labelled = [at for at in corpus.of("train") if corpus.rows[at].label is not None and not broken(corpus.rows[at])]
     prompts: dict[str, set[int]] = {}
     sampled = corpus.sampled(labelled)
     for at in sampled:
@@ -240,7 +241,8 @@ def _why(corpus: Corpus, found: Suspicions, at: int) -> str:
     of = f" of {total:,}" if len(found.places) < total else ""
     return (
         f"{name} is labelled {found.labels[given]!r} ({_percent(chances[given])} likely), but {found.labels[other]!r} "
-        f"({_percent(chances[other])}) by what the other folds of {len(found.places):,}{of} rows teach{beside}"
+        f"({_percent(chances[other])}) by models of {len(found.places):,}{of} training rows that had not seen "
+        f"it{beside}"
     )
 
 

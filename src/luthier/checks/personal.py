@@ -141,6 +141,9 @@ def _ipv4s(text: str) -> Iterator[tuple[int, int]]:
             yield found.span()
 
 
+_SSN: Final = re.compile(r"(?<![\w.-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![\w-]|\.[0-9])")
+"""Source: the Social Security Administration gives out no area 000, 666 or 9xx, no group 00 and no serial 0000."""
+
 EMAIL: Final = Recogniser(
     "an e-mail address", "EMAIL", "personal_data", 0.5, lambda text: "@" in text, matches(_EMAIL, _is_email)
 )
@@ -173,4 +176,13 @@ IPV6: Final = Recogniser(
     lambda text: "::" in text or text.count(":") > 6,
     matches(_IPV6, is_public_ipv6),
     key=lambda text: IPv6Address(text).compressed,
+)
+SSN: Final = Recogniser(
+    "a US social security number",
+    "SSN",
+    "personal_data",
+    0.8,
+    lambda text: text.count("-") > 1,
+    matches(_SSN),
+    tail=True,
 )

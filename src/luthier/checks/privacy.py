@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from luthier.checks.check import Corpus
-from luthier.checks.personal import CARD, EMAIL, IBAN, IPV4, IPV6
+from luthier.checks.personal import CARD, EMAIL, IBAN, IPV4, IPV6, SSN
 from luthier.checks.phone import PHONE, installed
 from luthier.checks.recognise import Found, Part, Recogniser, found
 from luthier.checks.secrets import SECRETS
 from luthier.checks.turns import said
 from luthier.types import Example, Issue
 
-RECOGNISERS: Final = (*SECRETS, EMAIL, IBAN, CARD, PHONE, IPV4, IPV6)
+RECOGNISERS: Final = (*SECRETS, EMAIL, IBAN, CARD, SSN, PHONE, IPV4, IPV6)
 """Where two overlap the first counts: a password's address is no e-mail address, an account's digits are no phone."""
 _REMEDY: Final = "replace it by a stand-in in every row (`luthier check --fix OUT --redact`), or leave the row out"
 _REVOKE: Final = f"revoke it, since it has been copied; then {_REMEDY}"

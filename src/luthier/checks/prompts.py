@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -77,10 +77,23 @@ def wording(example: Example) -> str:
     return "\n".join(" ".join(message.content.split()) for one in example.completions for message in one.messages)
 
 
+def but_for(row: Example, others: Iterable[Example]) -> str:
+    """` apart from case and punctuation` where the prompts of rows with one key differ in more than white space."""
+    own = _asked(row)
+    return " apart from case and punctuation" if any(_asked(other) != own for other in others) else ""
+
+
+def _asked(row: Example) -> list[str]:
+    return [" ".join(message.content.split()) for message in row.prompt]
+
+
 def excerpt(text: str, width: int = 60) -> str:
-    """The beginning of a text on one line, in quotes."""
+    """The beginning of a text on one line, in quotes; it ends with a word, unless that is very long."""
     line = " ".join(text.split())
-    return repr(line if len(line) <= width else f"{line[: width - 3]}...")
+    if len(line) <= width:
+        return repr(line)
+    space = line.rfind(" ", width // 2, width - 2)
+    return repr(f"{line[: space if space > 0 else width - 3]}...")
 
 
 def _digits(example: Example) -> list[str]:

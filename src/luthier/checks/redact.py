@@ -1,6 +1,8 @@
 """Personal data and secrets replaced by stand-ins: the same value by the same one, through a whole file.
 
 write to ann@mail.de, or Ann@mail.de   ->   write to [EMAIL_1], or [EMAIL_1]
+
+What people are shown of a row keeps enough of a value to find it by (`masked`):   ->   write to [EMAIL ann@…]
 """
 
 from __future__ import annotations
@@ -47,3 +49,14 @@ def redactor(before: Iterable[str] = ()) -> Callable[[str], str]:
         return redact("".join((*pieces, text[end:])))
 
     return redact
+
+
+def masked(text: str) -> str:
+    """The text for people to read: of each value only what the findings show of it.
+
+    my card 4111 1111 1111 1111   ->   my card [CARD …1111]
+    """
+    while values := found(text, RECOGNISERS):
+        for value in reversed(values):
+            text = f"{text[: value.start]}[{value.by.name} {value.masked}]{text[value.end :]}"
+    return text

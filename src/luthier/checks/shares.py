@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from luthier.checks.balance import SHOWN
-from luthier.checks.check import Corpus, Table
+from luthier.checks.check import Corpus, Table, span
 from luthier.types import Example, Issue, Json, Message
 
 LONGEST = 0.05
@@ -116,13 +116,14 @@ def portions(corpus: Corpus, learned: Learned, key: Key) -> list[Portion]:
 
 
 def bands(learned: Learned) -> Iterator[Portion]:
-    """The rows by length, shortest first, cut at BANDS."""
+    """The rows by length, shortest first, cut at BANDS; rows of one length are in one band."""
     amount = np.sort(learned.amount)
     begun = 0
     for end in (round(share * len(amount)) for share in BANDS):
+        end = max(begun, int(np.searchsorted(amount, amount[end - 1], side="right"))) if end else 0
         if some := amount[begun:end].tolist():
             share = sum(some) / float(amount.sum())
-            yield Portion(f"{some[0]:,.0f} to {some[-1]:,.0f}", len(some), len(some) / len(amount), share)
+            yield Portion(span(some[0], some[-1]), len(some), len(some) / len(amount), share)
         begun = end
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.checks.check import Corpus, number
+from luthier.checks.check import Corpus, number, span
 from luthier.checks.classify import FOLDS
 from luthier.stats import Interval, wilson
 from luthier.types import Issue
@@ -93,7 +93,9 @@ def _length(corpus: Corpus, rows: _Rows) -> _Trait:
     """Characters of the whole prompt, in bands of about as many rows each."""
     lengths = np.array([sum(len(turn.content) for turn in corpus.rows[at].prompt) for at in rows.places])
     edges = np.unique(np.quantile(lengths, np.linspace(0, 1, _BANDS + 1), method="lower"))
-    names = [f"{low} to {high} characters" for low, high in zip(edges, [*(edges[1:] - 1), lengths.max()], strict=True)]
+    names = [
+        f"{span(low, high)} characters" for low, high in zip(edges, [*(edges[1:] - 1), lengths.max()], strict=True)
+    ]
     return _Trait("length", np.searchsorted(edges, lengths, side="right"), ("", *names))
 
 
@@ -138,9 +140,9 @@ def _told(corpus: Corpus, rows: _Rows, trait: _Trait) -> Issue | None:
         examples=tuple(corpus.rows[at].id for at in shown),
         severity=0.1 + 0.8 * gain,
         flagged=gain >= WORRYING,
-        why=f"the {trait.name} alone predicts the label of {_words(found)} of {count:,} held-out rows, the commonest "
-        f"label {100 * rows.majority:.1f} %: of {here:,} rows with {trait.values[cell]}, {have:,} have "
-        f"{rows.labels[label]!r}",
+        why=f"the {trait.name} alone predicts the label of {_words(found)} of {count:,} training rows, each judged "
+        f"by a model that had not seen it, the commonest label {100 * rows.majority:.1f} %: of {here:,} rows with "
+        f"{trait.values[cell]}, {have:,} have {rows.labels[label]!r}",
         remedy=f"add rows in which the {trait.name} does not go with the label, or learn from rows that agree in it",
     )
 

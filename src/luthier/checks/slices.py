@@ -72,6 +72,23 @@ def slice_rates(corpus: Corpus) -> Iterator[Table]:
         )
 
 
+def evenness(corpus: Corpus) -> Iterator[Table]:
+    """One line a named column: how many comparisons were made, and how many of them differ beyond chance."""
+    lines: list[tuple[Json, ...]] = []
+    cuts = sliced(corpus)
+    tests = [(at, one) for at, cut in enumerate(cuts) for one in compared(cut)]
+    sure = holm([one.p for _, one in tests]) < 1 - LEVEL
+    for at, cut in enumerate(cuts):
+        own = [bool(seen) for (of, _), seen in zip(tests, sure, strict=True) if of == at]
+        said = "even" if not any(own) else "uneven"
+        lines.append(
+            (cut.column, len(own), sum(own), said if own else f"no value has {FEWEST_ROWS} rows beside others")
+        )
+    if lines:
+        title, columns = "Slices compared", ("column", "comparisons", "beyond chance", "labels are")
+        yield Table(title, columns, tuple(lines), "Labels by each named column, beyond chance over all (Holm).")
+
+
 def slice_bias(corpus: Corpus) -> Iterator[Issue]:
     """Values under which a label's rate is not that of the others beyond chance (Holm over all comparisons).
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from luthier.checks.check import Corpus
+from luthier.checks.prompts import but_for
 from luthier.types import Issue
 from luthier.words import counted
 
@@ -26,13 +27,14 @@ def leak(corpus: Corpus) -> Iterator[Issue]:
         for at in places:
             if earlier := seen.get(int(corpus.keys[at])):
                 name, first = corpus.rows[at].id, corpus.rows[earlier[0]].id
+                apart = but_for(corpus.rows[at], (corpus.rows[earlier[0]],))
                 yield Issue(
                     check="leak",
                     examples=(name, *(corpus.rows[other].id for other in earlier)),
                     severity=0.8,
                     flagged=True,
-                    why=f"the prompt of {name} ({part}) also stands in {first} ({corpus.parts[earlier[0]]}), so its "
-                    "result is no evidence",
+                    why=f"the prompt of {name} ({part}) also stands in {first} ({corpus.parts[earlier[0]]}){apart}, "
+                    "so its result is no evidence",
                     remedy=f"remove {first}, or take {name} out of the {part} rows",
                 )
         for at in places:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -77,9 +78,16 @@ def mojibake(corpus: Corpus) -> Iterator[Issue]:
                 break
 
 
+def broken(row: Example) -> bool:
+    """Whether a row's prompt is empty, or was decoded wrongly: what its label ought to be cannot be told from it."""
+    texts = [message.content for message in row.prompt]
+    garbled = any(_LOST in text or repair(text) != text for text in texts if not text.isascii())
+    return garbled or _missing(row) is not None
+
+
 def repair(text: str) -> str:
     """The text as it was before it was decoded wrongly; itself where nothing shows that it was. Source: ftfy."""
-    if text.isascii() or _suspicious().search(text) is None:
+    if text.isascii() or _suspicious().search(text) is None or importlib.util.find_spec("ftfy") is None:
         return text
     import ftfy
     from ftfy.badness import is_bad

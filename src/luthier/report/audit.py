@@ -1,6 +1,7 @@
 """The audit as a page to browse: worst first, the rows concerned side by side, what was counted below.
 
-One HTML file like a run's report, and by the same rules. Not here: finding anything.
+One HTML file like a run's report, and by the same rules; made to be mailed, so of personal data and secrets it shows
+what their findings do and no more. Not here: finding anything.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from luthier.checks import Table, checks
 from luthier.checks.audit import Audit
 from luthier.checks.check import Corpus
+from luthier.checks.redact import masked
 from luthier.report.page import environment, policy, static
 from luthier.types import Example, Issue, Json
 
@@ -25,6 +27,10 @@ TWINS = 4
 """Rows of one finding shown side by side."""
 EVIDENCE = 420
 """Characters of a row's text shown at once."""
+
+
+TITLES = {"unreadable": "rows that could not be read, so that no check has seen them"}
+"""What is found beside the checks, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ def render(found: Audit, corpus: Corpus, files: Sequence[str]) -> str:
             facts=facts(found, corpus),
             sentence=sentence(found),
             tables=[(table, scaled(table)) for table in found.tables],
-            skipped=sorted((checks[name].title, name, why) for name, why in found.skipped.items()),
+            skipped=skipped(found),
             files=files,
             clean=[(name, check.title) for name, check in checks.items() if _silent(name, found)],
             version=version("luthier"),
@@ -102,6 +108,14 @@ def render(found: Audit, corpus: Corpus, files: Sequence[str]) -> str:
             policy=policy(style, script),
         )
     )
+
+
+def skipped(found: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Each reason why checks were not run, once, with the (title, name) of those checks."""
+    reasons: dict[str, list[tuple[str, str]]] = {}
+    for name, why in found.skipped.items():
+        reasons.setdefault(why, []).append((checks[name].title, name))
+    return [(why, sorted(names)) for why, names in sorted(reasons.items())]
 
 
 def sentence(found: Audit) -> str:
@@ -130,10 +144,13 @@ def groups(found: Audit, corpus: Corpus) -> tuple[Group, ...]:
 def facts(found: Audit, corpus: Corpus) -> tuple[Fact, ...]:
     """What stands at the top."""
     counts = {part: len(rows) for part, rows in corpus.splits.items() if rows}
+    lost = len({row for issue in found.issues if issue.check == "unreadable" for row in issue.examples})
+    note = ", ".join(f"{count:,} {part}" for part, count in counts.items())
+    note += f"; {lost:,} more could not be read" if lost else ""
     labels = {row.label for row in corpus.rows if row.label is not None}
     failed = len({issue.check for issue in found.failed})
     return (
-        Fact("rows", f"{len(corpus.rows):,}", ", ".join(f"{count:,} {part}" for part, count in counts.items())),
+        Fact("rows", f"{len(corpus.rows):,}", note),
         Fact("labels", f"{len(labels):,}" if labels else "none", "" if labels else "the answers are text"),
         Fact("flagged findings", f"{sum(issue.flagged for issue in found.issues):,}", f"of {len(found.issues):,}"),
         Fact("gates failed", str(failed), f"of {len(found.gates)}"),
@@ -154,7 +171,7 @@ def _group(name: str, issues: Sequence[Issue], gate: bool, known: Mapping[str, t
     ordered = sorted(issues, key=lambda one: (not one.flagged, -one.severity))
     return Group(
         name=name,
-        title=checks[name].title if name in checks else name.replace("_", " "),
+        title=checks[name].title if name in checks else TITLES.get(name, name.replace("_", " ")),
         gate=gate,
         flagged=sum(issue.flagged for issue in issues),
         total=len(issues),
@@ -174,7 +191,12 @@ def _shown(row: Example, part: str) -> Shown:
     names = ("chosen", "rejected") if len({one.score for one in row.completions}) > 1 else ("assistant",) * 9
     for name, one in zip(names, sorted(row.completions, key=lambda one: -one.score), strict=False):
         turns += [(name if turn.role == "assistant" else turn.role, turn.content) for turn in one.messages]
-    return Shown(row.id, part, tuple(turns), row.label)
+    return Shown(
+        row.id,
+        part,
+        tuple((role, masked(text)) for role, text in turns),
+        None if row.label is None else masked(row.label),
+    )
 
 
 def _silent(name: str, found: Audit) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from markupsafe import Markup
 
@@ -14,6 +17,9 @@ EDGE, EDGE_LINES = 320, 5
 """Characters and lines shown at once of either end of a text that was only read."""
 LONGEST = 20_000
 """Characters of one text kept on the page at all."""
+_QUOTED: Final = re.compile(r"""(?<!\w)(?P<mark>['"])(?P<said>[^'"]{16,})(?P=mark)(?!\w)""")
+_QUOTATIONS: Final = (60, 40, 24, 16)
+"""Characters of a quotation, tried in this order until a sentence is short enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +76,29 @@ def prose(text: str) -> Markup:
         Markup("<code>{}</code>").format(part) if index % 2 else Markup("{}").format(part)
         for index, part in enumerate(parts)
     )
+
+
+def sentence(text: str, most: int) -> str:
+    """A finding on one line of `most` characters or little more: its quotations give way before its own words do."""
+    line = " ".join(visible(text).split())
+    for width in _QUOTATIONS:
+        if len(line) <= most:
+            return line
+        line = _QUOTED.sub(_quoted(width), line)
+    return line if len(line) <= most else f"{whole_words(line, most)} …"
+
+
+def whole_words(text: str, most: int) -> str:
+    """The beginning of a text, up to the end of a word where there is one."""
+    if len(text) <= most:
+        return text
+    space = text.rfind(" ", most // 2, most + 1)
+    return text[: space if space > 0 else most].rstrip(" ,;:")
+
+
+def _quoted(width: int) -> Callable[[re.Match[str]], str]:
+    def shorter(found: re.Match[str]) -> str:
+        said = found["said"]
+        return found[0] if len(said) <= width else f"{found['mark']}{whole_words(said, width)} …{found['mark']}"
+
+    return shorter

@@ -1,0 +1,51 @@
+"""The audit's page can be mailed: what it quotes of a row shows no personal data or secret whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from luthier.checks.audit import audit
+from luthier.checks.check import Corpus
+from luthier.report.audit import as_json, write
+from luthier.types import Completion, Example, Message
+
+KEY = "sk-proj-Ab12Cd34Ef56Gh78Ij90Kl12Mn34"
+CARD = "4111 1111 1111 1111"
+PLAIN = "Where is my parcel, order 4711, which you sent on 3 May?"
+
+
+def row(text: str, label: str, at: int) -> Example:
+    return Example(f"t.csv:{at}", (Message("user", text),), (Completion((Message("assistant", label),)),), label)
+
+
+def told(folder: Path, texts: Iterable[str]) -> str:
+    """Everything that an audit of these rows says, on the page and to machines."""
+    corpus = Corpus({"train": [row(text, "ab"[at % 2], at) for at, text in enumerate(texts, 2)]})
+    found = audit(corpus, fast=True)
+    page = write(folder, found, corpus, ["t.csv"]).read_text(encoding="utf-8")
+    issues = "\n".join(json.dumps(asdict(issue), ensure_ascii=False) for issue in found.issues)
+    return page + issues + json.dumps(as_json(found, corpus, ["t.csv"]), ensure_ascii=False)
+
+
+def test_a_key_and_a_card_stand_nowhere_in_an_audit_and_ordinary_text_does(tmp_path: Path) -> None:
+    said = f"My key {KEY} and my card {CARD} were lost."
+    everything = told(tmp_path, [said, said, said.upper().replace(KEY.upper(), KEY), PLAIN, PLAIN, PLAIN])
+    assert "contradiction" in everything
+    assert KEY not in everything
+    assert CARD not in everything
+    assert "[KEY sk-p…]" in everything
+    assert "[CARD …1111]" in everything
+    assert PLAIN in everything
+
+
+@pytest.mark.parametrize("before", range(14, 60, 3))
+def test_a_value_that_a_quotation_cuts_is_not_shown_up_to_the_cut(tmp_path: Path, before: int) -> None:
+    said = ("My key, which I have lost and which you will never ever find again " * 2)[:before] + " " + KEY
+    everything = told(tmp_path, [said] * 4)
+    assert "contradiction" in everything
+    assert KEY[:12] not in everything
