@@ -27,7 +27,7 @@ def run(seconds: float, *, loss: float = 2.0, arm: str = "trl", peak: int = 900)
 def finding(ours: float, theirs: float) -> page.Finding:
     arms = {"Luthier": [run(ours)], "TRL as it comes": [run(theirs)], "TRL tuned": [run(theirs)]}
     trials = [Trial("batch of 4", {"batch": 4}, None, None, "failed: no compiler")]
-    return page.Finding(WORK, RECIPES["b"], 2.0, arms, PLAIN, trials)
+    return page.Finding(WORK, RECIPES["b"], {"Luthier": run(ours), "TRL": run(theirs)}, arms, PLAIN, trials)
 
 
 def test_the_limit_is_the_formula_worked_out_by_hand() -> None:

@@ -18,13 +18,17 @@ _SHOWN: Final = 3
 
 def unreadable(reading: Reading) -> Iterator[Issue]:
     """What of a file could not be read, and what would mend it."""
-    spoilt = [row for row in reading.left_out if "is not UTF-8 (" in row.reason and _ENCODING in row.reason]
+    spoilt = [row for row in reading.left_out if _spoilt(row)]
     if spoilt:
         yield _wrong_encoding(reading, spoilt)
     for row in reading.left_out:
-        if row not in spoilt:
+        if not _spoilt(row):
             remedy = "mend the row, or train with --skip-bad-rows, which leaves it out"
             yield Issue("unreadable", (row.id,), 0.9, True, f"{row.id}: {row.reason}", remedy)
+
+
+def _spoilt(row: LeftOut) -> bool:
+    return "is not UTF-8 (" in row.reason and _ENCODING in row.reason
 
 
 def _wrong_encoding(reading: Reading, rows: list[LeftOut]) -> Issue:

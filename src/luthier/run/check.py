@@ -13,6 +13,7 @@ from rich.text import Text
 
 from luthier.checks import Corpus
 from luthier.checks.audit import Audit, audit, ranked
+from luthier.checks.unreadable import unreadable
 from luthier.data.read import Reading, dress
 from luthier.errors import RecipeError
 from luthier.evaluate.loss import losses as row_losses
@@ -23,6 +24,7 @@ from luthier.model.load import load_tokenizer
 from luthier.recipe import Recipe
 from luthier.report.audit import as_json, sentence
 from luthier.report.audit import write as write_page
+from luthier.report.texts import sentence as shortened
 from luthier.run.assistant import recipe_of
 from luthier.run.audit import corpus_of
 from luthier.run.files import read_json, write_json, write_text
@@ -102,12 +104,6 @@ def check(
     return Checked(found, corpus, write_page(out, found, corpus, files), facts, fixed)
 
 
-def unreadable(reading: Reading) -> list[Issue]:
-    """The rows of a file that became no example."""
-    remedy = "mend the row, or train with --skip-bad-rows, which leaves it out"
-    return [Issue("unreadable", (row.id,), 0.9, True, f"{row.id}: {row.reason}", remedy) for row in reading.left_out]
-
-
 def _sources(readings: Mapping[str, Reading]) -> dict[str, Source]:
     return {
         role: Source(reading.file.path, reading.examples[0].id.rpartition(":")[0], reading.file.sha256)
@@ -118,8 +114,8 @@ def _sources(readings: Mapping[str, Reading]) -> dict[str, Source]:
 def _fix(
     found: Audit, corpus: Corpus, readings: Mapping[str, Reading], recipe: Recipe, folder: Path, options: MendOptions
 ) -> Fixed:
-    unreadable = [row for reading in readings.values() for row in reading.left_out]
-    done = plan(corpus, found, options, unreadable=unreadable)
+    lost = [row for reading in readings.values() for row in reading.left_out]
+    done = plan(corpus, found, options, unreadable=lost)
     return write(_sources(readings), folder, done, recipe.data)
 
 
@@ -152,11 +148,13 @@ def told(done: Checked) -> RenderableType:
         flagged = sum(issue.flagged for issue in some)
         gate = bool(flagged) and name in found.gates
         named = Text.assemble(name.replace("_", " "), (" gate" if gate else "", "red"))
-        examples = Text("\n".join(_clip(issue.why) for issue in some[:SHOWN]))
+        examples = Text("\n".join(shortened(issue.why, CLIP) for issue in some[:SHOWN]))
         table.add_row(named, f"{flagged:,}", f"{max(issue.severity for issue in some):.2f}", examples)
     parts += [table, Text()] if found.issues else []
-    missing = [f"{name} ({why})" for name, why in found.skipped.items() if why != "silenced"]
-    parts += [Text("not run: " + "; ".join(missing), style="dim")] if missing else []
+    reasons = dict.fromkeys(why for why in found.skipped.values() if why != "silenced")
+    for reason in reasons:
+        names = ", ".join(name.replace("_", " ") for name, why in found.skipped.items() if why == reason)
+        parts.append(Text(f"not run ({reason}): {names}", style="dim"))
     parts += told_fixed(done.fixed) if done.fixed is not None else []
     return Group(*parts, Text.assemble(("audit   ", "dim"), str(done.page)))
 
@@ -165,8 +163,3 @@ def _by_weight(found: Audit) -> list[Issue]:
     return sorted(
         found.issues, key=lambda one: (not (one.flagged and one.check in found.gates), not one.flagged, -one.severity)
     )
-
-
-def _clip(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= CLIP else f"{line[:CLIP].rstrip()} …"
