@@ -19,6 +19,7 @@ from luthier.checks.check import Corpus
 from luthier.checks.redact import masked
 from luthier.report.page import environment, policy, static
 from luthier.types import Example, Issue, Json
+from luthier.words import counted
 
 NAME = "audit.html"
 CARDS = 40
@@ -122,12 +123,12 @@ def sentence(found: Audit) -> str:
     """The outcome in one sentence."""
     flagged = [issue for issue in found.issues if issue.flagged]
     rows = len({name for issue in flagged for name in issue.examples})
-    counted = f"{len(flagged):,} findings in {rows:,} rows" if flagged else "no finding"
+    said = f"{counted(len(flagged), 'finding')} in {counted(rows, 'row')}" if flagged else "no finding"
     stopped = "Stopped before every check was run: " if found.interrupted else ""
     if found.failed:
         names = ", ".join(dict.fromkeys(issue.check.replace("_", " ") for issue in found.failed))
-        return f"{stopped}{counted}; mend before training: {names}"
-    return f"{stopped}{counted}; nothing that stops a run"
+        return f"{stopped}{said}; mend before training: {names}"
+    return f"{stopped}{said}; nothing that stops a run"
 
 
 def groups(found: Audit, corpus: Corpus) -> tuple[Group, ...]:
