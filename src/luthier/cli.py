@@ -294,12 +294,19 @@ def export(
     as_json: AsJson = False,
 ) -> int:
     """Write a run's model for others to load, and prove that it is the one that was trained."""
+    from luthier.export import Merged, formats
     from luthier.export import export as write
-    from luthier.export import formats
 
     if format not in formats:
         raise RecipeError(f"--format {format}: there are {', '.join(formats)}")
-    done = write(run, out or run / "export" / format, format=formats[format]())
+    folder = out or run / "export" / format
+    try:
+        done = write(run, folder, format=formats[format]())
+    except GateError as error:
+        if format != "merged":
+            raise
+        print(f"{error}\nwritten in float32 instead, which holds all that was learned", file=sys.stderr)
+        done = write(run, folder, format=Merged("float32"))
     facts: dict[str, Json] = {
         "folder": str(done.folder),
         "format": done.format,
