@@ -14,7 +14,8 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from luthier.cli import QUIET, _resumable, app, told
+from luthier.cli import QUIET, app
+from luthier.cli.ending import resumable, told
 
 
 def luthier(*words: object):
@@ -99,7 +100,7 @@ def raising(error: BaseException) -> Callable[[], None]:
 def test_a_stopped_run_says_how_to_go_on_only_if_it_can(begun, tmp_path, capsys):
     if begun:
         (tmp_path / "recipe.yaml").touch()
-    with pytest.raises(typer.Exit) as ended, _resumable(tmp_path):
+    with pytest.raises(typer.Exit) as ended, resumable(tmp_path):
         raise KeyboardInterrupt
     assert ended.value.exit_code == 130
     assert (f"--resume {tmp_path}" in capsys.readouterr().err) == begun
@@ -148,10 +149,10 @@ def test_a_missing_file_is_told_before_torch_is_imported() -> None:
     """By a process of its own; the control names a file that is there."""
     tell = """
 import sys
-from luthier.cli import _refuse_missing
+from luthier.cli.words import refuse_missing
 from luthier.errors import DataError
 try:
-    _refuse_missing(sys.argv[1])
+    refuse_missing(sys.argv[1])
 except DataError as error:
     print(error)
 print("torch" in sys.modules)
