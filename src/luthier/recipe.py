@@ -17,6 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from luthier.checks import CheckOptions
+from luthier.data.mix import MixOptions
 from luthier.data.read import ReadOptions
 from luthier.errors import RecipeError
 from luthier.evaluate import EvaluateOptions
@@ -71,6 +72,7 @@ class Recipe:
     """`lora`, `freeze`, `full`, or a stranger's `module:Class`, with its fields."""
     objective: Objective = field(default_factory=SFT)
     """`sft`, with its fields."""
+    mix: MixOptions = field(default_factory=MixOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
     run: str = "runs/luthier"
@@ -81,6 +83,7 @@ SECTIONS: Mapping[str, type] = {
     "data": DataOptions,
     "checks": CheckOptions,
     "model": ModelOptions,
+    "mix": MixOptions,
     "train": TrainOptions,
     "evaluate": EvaluateOptions,
 }

@@ -42,7 +42,7 @@ class Expected:
 def expect(prepared: Prepared) -> Expected:
     """Judged from a real micro-batch, computed forward and backward, that changes nothing. Attach the method first."""
     recipe, network = prepared.recipe, prepared.model.network
-    size = forecast(prepared.sequences, recipe.train)
+    size = forecast(prepared.sequences, recipe.train, prepared.replayed.replay if prepared.replayed else None)
     cost = estimate(prepared.model, recipe.objective, size)
     more = 1 + _evaluation_tokens(prepared) / max(1, size.distinct)
     cost = replace(cost, seconds=cost.seconds * more, energy_wh=cost.energy_wh * more)

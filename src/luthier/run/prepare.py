@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from luthier.checks import Corpus
 from luthier.checks.audit import Audit
@@ -22,6 +23,7 @@ from luthier.model.accept import open_model
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
 from luthier.run.audit import before_training, summed
+from luthier.run.replay import Replayed, replayed
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
 from luthier.words import counted
@@ -43,7 +45,10 @@ class Prepared:
     """Validation and test hold the rows that can be asked."""
     sequences: tuple[TokenSequence, ...]
     """What is learned from; a sequence's group is its example."""
+    replayed: Replayed | None
+    """What is learned beside them; no row of it is a row of a split."""
     rows: tuple[LedgerRow, ...]
+    """Those of the splits, then those of replay."""
     corpus: Corpus
     """What was audited."""
     audit: Audit
@@ -75,8 +80,11 @@ class Prepared:
         return sample(rows, options.validation_rows or len(rows), seed=options.seed)
 
 
-def prepare(recipe: Recipe, show: Show) -> Prepared:
-    """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy."""
+def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bool = False) -> Prepared:
+    """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy.
+
+    folder: a run that goes on, whose replay is read. taste: a few rows of replay stand for all that would be made.
+    """
     readings, splits = read_splits(recipe.data)
     splits, wrong = _with_right(splits)
     show.say(_told(readings, splits))
@@ -101,14 +109,19 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
     judged, too_long = _fitting(splits, model)
     left_out = [*too_long, *wrong, *(left for reading in readings.values() for left in reading.left_out)]
     by_id = {example.id: row for example, row in zip(learned, rendered, strict=True)}
+    sequences = tuple(one.sequence for row in fit for one in row)
+    replay = replayed(recipe, model, splits, sequences, show, folder=folder, taste=taste)
+    if replay is not None:
+        show.say(replay.said)
     return Prepared(
         recipe=recipe,
         model=model,
         files={role: reading.file for role, reading in readings.items()},
         shown_labels=shown_labels,
         splits={**splits, **judged},
-        sequences=tuple(one.sequence for row in fit for one in row),
-        rows=ledger(splits, by_id, left_out),
+        sequences=sequences,
+        replayed=replay,
+        rows=(*ledger(splits, by_id, left_out), *(replay.ledger if replay is not None else ())),
         corpus=corpus,
         audit=audit,
         cut=(*cut(rendered, max_length=model.max_length), *(_too_long(left) for left in too_long)),

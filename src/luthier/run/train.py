@@ -65,7 +65,7 @@ def resume(folder: Path, *, show: Show | None = None) -> Outcome:
     if (folder / "report.json").exists():
         show.say(f"{folder} is finished; `luthier evaluate {folder}` judges it on other rows")
         return Outcome(folder, None, json.loads((folder / "report.json").read_text(encoding="utf-8")))
-    prepared = prepare(recipe, show)
+    prepared = prepare(recipe, show, folder=folder)
     same_data(folder, prepared.files)
     return _carry_out(prepared, folder, show, resumed=True)
 
@@ -87,6 +87,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             recipe.train,
             folder=folder,
             hooks=_hooks(prepared, progress, spent),
+            replay=prepared.replayed.replay if prepared.replayed is not None else None,
             resume=resumed,
             default_lr=recipe.method.usual_lr(network),
         )

@@ -1,0 +1,64 @@
+"""What is learned beside the task: its settings, its weight, and the bundled instructions."""
+
+import math
+
+import numpy as np
+import pytest
+
+from luthier.data.mix import MixOptions, Replay, general_prompts, loss_share, weighed
+from luthier.data.split import normalised
+from luthier.errors import RecipeError
+from luthier.types import Message, TokenSequence
+
+
+def rows(count: int, learned: int, weight: float = 1.0) -> list[TokenSequence]:
+    loss = np.array([0] + [weight] * learned, np.float32)
+    return [TokenSequence(np.arange(learned + 1), loss, f"row:{i}", group=i) for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"replay": 1.0}, "replay"),
+        ({"replay": -0.1}, "replay"),
+        ({"replay": math.nan}, "replay"),
+        ({"source": ""}, "source"),
+        ({"weight": 0.0}, "weight"),
+        ({"rows": 0}, "rows"),
+        ({"max_new_tokens": 0}, "max_new_tokens"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused_by_name(settings, said):
+    with pytest.raises(RecipeError, match=said):
+        MixOptions(**settings)
+
+
+@pytest.mark.parametrize(("share", "each"), [(0.0, 0.0), (0.1, 1 / 9), (0.5, 1.0), (0.8, 4.0)])
+def test_the_share_is_of_all_examples_and_not_of_the_tasks(share, each):
+    made = MixOptions(replay=share)
+    assert made.each == pytest.approx(each)
+    assert made.each / (1 + made.each) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_left_alone_replay_has_of_the_loss_what_it_has_of_the_examples(share):
+    task, replay = rows(30, 4), rows(7, 60, weight=0.5)
+    made = Replay(weighed(replay, task, None), MixOptions(replay=share).each)
+    assert loss_share(made, task) == pytest.approx(share)
+
+
+def test_control_at_weight_1_long_replay_outweighs_a_task_of_short_answers():
+    task, replay = rows(30, 4), rows(7, 60)
+    made = Replay(weighed(replay, task, 1.0), MixOptions(replay=0.1).each)
+    assert loss_share(made, task) == pytest.approx((60 / 9) / (60 / 9 + 4))
+
+
+def test_a_weight_multiplies_what_the_rows_bring():
+    (made,) = weighed(rows(1, 3, weight=2.0), [], 0.25)
+    assert made.weight.tolist() == [0, 0.5, 0.5, 0.5]
+
+
+def test_the_bundled_instructions_are_many_distinct_and_readable():
+    prompts = general_prompts()
+    assert len({normalised((Message("user", text),)) for text in prompts}) == len(prompts) == 150
+    assert all(text == text.strip() and text.isprintable() and 8 < len(text) < 120 for text in prompts)
