@@ -10,7 +10,7 @@ from luthier.data.render import pieces
 from luthier.recipe import Recipe, to_tree
 from luthier.run.audit import told
 from luthier.run.estimate import expect
-from luthier.run.prepare import Prepared, prepare
+from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show, coloured
 from luthier.types import Json
 
@@ -29,7 +29,7 @@ def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
         )
         show.say(coloured(pieces(sequence, prepared.model.tokenizer)))
     _say_issues(prepared, show)
-    recipe.method.attach(prepared.model.network, dtype=prepared.model.dtype, seed=recipe.train.seed)
+    attach(prepared)
     expected = expect(prepared)
     show.say("\n" + expected.told())
     show.say("dry run: the gate holds on every row, and nothing was written")

@@ -25,6 +25,8 @@ class Expected:
     """Training and evaluating together."""
     trainable: int
     parameters: int
+    base_bytes: int = 0
+    """Of the memory, the copy of the base that the objective is held to."""
 
     def told(self) -> str:
         """For people."""
@@ -36,6 +38,7 @@ class Expected:
             f"({self.trainable / self.parameters:.2%})\n"
             f"estimate: {spoken(cost.seconds)}, {cost.peak_bytes / 2**30:.1f} GiB, {cost.energy_wh:.2g} Wh "
             f"({cost.assumption})"
+            + (f"; {self.base_bytes / 2**30:.1f} GiB of it holds the model as it was" if self.base_bytes else "")
         )
 
 
@@ -47,7 +50,8 @@ def expect(prepared: Prepared) -> Expected:
     more = 1 + _evaluation_tokens(prepared) / max(1, size.distinct)
     cost = replace(cost, seconds=cost.seconds * more, energy_wh=cost.energy_wh * more)
     learned = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    return Expected(size, cost, learned, sum(parameter.numel() for parameter in network.parameters()))
+    beside = prepared.model.base.bytes if prepared.model.base is not None else 0
+    return Expected(size, cost, learned, sum(parameter.numel() for parameter in network.parameters()), beside)
 
 
 def _evaluation_tokens(prepared: Prepared) -> int:

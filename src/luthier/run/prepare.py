@@ -19,6 +19,7 @@ from luthier.data.render import Rendered, render_all
 from luthier.data.split import SplitOptions, split
 from luthier.errors import DataError
 from luthier.evaluate import Task, infer, merge_references, sample
+from luthier.methods import keep_base
 from luthier.model.accept import open_model
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
@@ -127,6 +128,14 @@ def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bo
         cut=(*cut(rendered, max_length=model.max_length), *(_too_long(left) for left in too_long)),
         task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),
     )
+
+
+def attach(prepared: Prepared) -> None:
+    """Readies the model for its first step: the method attached, and the base kept where the objective needs it."""
+    recipe, model = prepared.recipe, prepared.model
+    recipe.method.attach(model.network, dtype=model.dtype, seed=recipe.train.seed)
+    if "divergence" in recipe.objective.needs:
+        keep_base(model, recipe.method)
 
 
 def _with_right(

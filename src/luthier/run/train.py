@@ -20,7 +20,7 @@ from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
 from luthier.run.folder import Spent, same_data, write_beginning
 from luthier.run.outcome import report
-from luthier.run.prepare import Prepared, prepare
+from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
 from luthier.train.log import Progress, StepRecord
 from luthier.train.loop import TrainResult, fit
@@ -72,7 +72,7 @@ def resume(folder: Path, *, show: Show | None = None) -> Outcome:
 
 def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -> Outcome:
     recipe, network = prepared.recipe, prepared.model.network
-    recipe.method.attach(network, dtype=prepared.model.dtype, seed=recipe.train.seed)
+    attach(prepared)
     expected = expect(prepared)
     show.say(expected.told())
     if not resumed:
