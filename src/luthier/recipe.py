@@ -21,6 +21,7 @@ from luthier.data.mix import MixOptions
 from luthier.data.read import ReadOptions
 from luthier.errors import RecipeError
 from luthier.evaluate import EvaluateOptions
+from luthier.evaluate.forgetting import ForgettingOptions
 from luthier.methods import LoRA, Method, methods
 from luthier.model.load import ModelOptions
 from luthier.objectives import objectives
@@ -75,6 +76,8 @@ class Recipe:
     mix: MixOptions = field(default_factory=MixOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
+    forgetting: ForgettingOptions = field(default_factory=ForgettingOptions)
+    """What the model could do before and can do after; a list is its `files`."""
     run: str = "runs/luthier"
     """Folder that everything of the run is written to."""
 
@@ -86,7 +89,10 @@ SECTIONS: Mapping[str, type] = {
     "mix": MixOptions,
     "train": TrainOptions,
     "evaluate": EvaluateOptions,
+    "forgetting": ForgettingOptions,
 }
+SHORT: Mapping[str, tuple[type, str]] = {"forgetting": (list, "files")}
+"""Sections that may be given as one value, and the setting it is for."""
 PLUGS: Mapping[str, Mapping[str, type]] = {"method": methods, "objective": objectives}
 DEFAULTS: Mapping[str, str] = {"method": "lora", "objective": "sft"}
 
@@ -205,6 +211,8 @@ def _section(name: str, shape: type, given: Json, problems: list[str]) -> object
     """One section's options, or None with what is wrong noted."""
     if given is None:
         given = {}
+    if name in SHORT and isinstance(given, SHORT[name][0]):
+        given = {SHORT[name][1]: given}
     if not isinstance(given, dict):
         problems.append(f"{name}: holds {given!r}, not settings; write `{name}:` and its keys below it")
         return None

@@ -69,7 +69,7 @@ class Replayed:
 def replayed(
     recipe: Recipe,
     model: Model,
-    splits: Mapping[str, Sequence[Example]],
+    asked: Mapping[str, Sequence[Example]],
     task: Sequence[TokenSequence],
     show: Show,
     *,
@@ -78,6 +78,7 @@ def replayed(
 ) -> Replayed | None:
     """The replay that a recipe asks for; None where it asks for none. The model must not be tuned yet.
 
+    asked: the rows that judge the run, by what they are called; no prompt of theirs is replayed.
     folder: a run that goes on; its rows are read, not written anew. taste: a few generated rows stand for all.
     Raises DataError where no row is left, and what reading, generating and the gate raise.
     """
@@ -92,7 +93,7 @@ def replayed(
         found, left_out = _written(mix, model, min(needed, TASTED) if taste else needed, recipe.train.seed, show)
     else:
         found, left_out = _read(mix.source, needed, recipe)
-    found, held_out = _apart(found, splits)
+    found, held_out = _apart(found, asked)
     made = _ready(recipe, model, task, found, [*left_out, *held_out])
     if not (taste and mix.generated and needed > TASTED):
         return made
@@ -145,11 +146,9 @@ def _told(mix: MixOptions, replay: Replay, task: Sequence[TokenSequence], found:
     )
 
 
-def _apart(
-    found: Sequence[ReplayRow], splits: Mapping[str, Sequence[Example]]
-) -> tuple[list[ReplayRow], list[LeftOut]]:
+def _apart(found: Sequence[ReplayRow], asked: Mapping[str, Sequence[Example]]) -> tuple[list[ReplayRow], list[LeftOut]]:
     """The rows less those whose prompt is held out: what judges a run is not learned by a side door."""
-    held = {normalised(one.prompt): part for part in ("validation", "test") for one in splits[part]}
+    held = {normalised(one.prompt): part for part, rows in asked.items() for one in rows}
     parts = [held.get(normalised(row.example.prompt)) for row in found]
     lost = [
         LeftOut(row.example.id, f"its prompt stands in the {part} rows")
