@@ -1,6 +1,7 @@
 """What is learned beside the task: its settings, its weight, and the bundled instructions."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from luthier.data.mix import MixOptions, Replay, general_prompts, loss_share, weighed
 from luthier.data.split import normalised
 from luthier.errors import RecipeError
+from luthier.evaluate.forgetting.texts import prompts, questions
 from luthier.types import Message, TokenSequence
 
 
@@ -62,3 +64,28 @@ def test_the_bundled_instructions_are_many_distinct_and_readable():
     prompts = general_prompts()
     assert len({normalised((Message("user", text),)) for text in prompts}) == len(prompts) == 150
     assert all(text == text.strip() and text.isprintable() and 8 < len(text) < 120 for text in prompts)
+
+
+COMMON = frozenset(
+    re.findall(
+        r"\w+", "a an the of to is in what how do i for and me my that with you which why give write does it are"
+    )
+)
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z']+|\d+", text.lower())) - COMMON
+
+
+def nearest(text: str) -> float:
+    """The largest share of words in common with anything that forgetting is measured on."""
+    measured = [*prompts(), *(one.question for one in questions())]
+    return max(len(words(text) & words(other)) / len(words(text) | words(other)) for other in measured)
+
+
+def test_nothing_that_is_replayed_is_what_forgetting_is_measured_on():
+    assert max(nearest(text) for text in general_prompts()) < 0.4
+
+
+def test_control_a_measured_prompt_in_other_words_is_seen():
+    assert nearest("Why do the leaves change their colour in the autumn?") > 0.4

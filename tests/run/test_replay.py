@@ -23,7 +23,7 @@ def luthier(*words: object):
 
 def settings(base: Path, rows: Path, run: Path) -> list[object]:
     quick = ["train.epochs=1", "train.lr=0.01", "train.examples_per_step=8", "train.evaluations_per_epoch=1"]
-    small = ["model.max_length=400", "model.dtype=float32", "mix.max_new_tokens=6"]
+    small = ["model.max_length=400", "model.dtype=float32", "mix.max_new_tokens=6", "forgetting.measure=false"]
     return ["train", "--data", rows, "--model", base, "--run", run, *small, *quick]
 
 
@@ -144,6 +144,19 @@ def test_a_file_is_read_like_training_data_and_held_out_prompts_stay_out(base, r
     assert {row["reason"] for row in out} <= {
         "its prompt stands in the test rows", "its prompt stands in the validation rows"
     }  # fmt: skip
+
+
+def test_what_forgetting_is_measured_on_is_not_replayed(base, rows, tmp_path):
+    old, exam = tmp_path / "old.jsonl", tmp_path / "exam.jsonl"
+    mine = [json.dumps({"prompt": f"old question {i}", "completion": f"old answer {i}"}) + "\n" for i in range(20)]
+    old.write_text("".join(mine))
+    exam.write_text("".join(mine[:3]))
+    more = ["forgetting.measure=true", f"forgetting.files=[{exam}]", "mix.replay=0.5", f"mix.source={old}"]
+    done = luthier(*settings(base, rows, tmp_path / "r"), *more, "--dry-run", "--json")
+    assert done.exit_code == 0, done.output
+    reasons = [row["reason"] for row in json.loads(done.stdout)["not_used"]]
+    assert len(reasons) == 3
+    assert all("its prompt stands in the forgetting.files" in reason for reason in reasons)
 
 
 def test_a_file_that_cannot_be_replayed_is_refused_with_what_would_do(base, rows, tmp_path):

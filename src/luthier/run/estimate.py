@@ -41,8 +41,8 @@ class Expected:
             f"({self.trainable / self.parameters:.2%})\n"
             f"estimate: {spoken(cost.seconds)}, {cost.peak_bytes / 2**30:.1f} GiB, {cost.energy_wh:.2g} Wh "
             f"({cost.assumption})"
-            + (f"; {self.base_bytes / 2**30:.1f} GiB of it holds the model as it was" if self.base_bytes else "")
             + (f"; of it {spoken(self.forgetting_s)} to see what it forgets" if self.forgetting_s else "")
+            + (f"; {self.base_bytes / 2**30:.1f} GiB of memory hold the model as it was" if self.base_bytes else "")
         )
 
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from luthier.model.generate import generate
 from luthier.model.load import Model
 from luthier.recipe import Recipe
 from luthier.run.show import Show
+from luthier.train.log import spoken
 from luthier.types import Completion, Example, Json, Message, TokenSequence
 from luthier.words import counted
 
@@ -64,6 +66,8 @@ class Replayed:
     ledger: tuple[LedgerRow, ...]
     said: str
     """What it is, for people."""
+    seconds: float = 0.0
+    """Time the model took to write it."""
 
 
 def replayed(
@@ -87,17 +91,20 @@ def replayed(
     needed = min(math.ceil(recipe.train.epochs * examples * mix.each), mix.rows if mix.generated else 2**31)
     if not needed:
         return None
+    began = monotonic()
     if folder is not None:
         found, left_out = _kept(folder / NAME), list[LeftOut]()
     elif mix.generated:
         found, left_out = _written(mix, model, min(needed, TASTED) if taste else needed, recipe.train.seed, show)
     else:
         found, left_out = _read(mix.source, needed, recipe)
+    took = monotonic() - began if mix.generated and folder is None else 0.0
     found, held_out = _apart(found, asked)
-    made = _ready(recipe, model, task, found, [*left_out, *held_out])
+    made = replace(_ready(recipe, model, task, found, [*left_out, *held_out]), seconds=took)
     if not (taste and mix.generated and needed > TASTED):
         return made
-    return replace(made, said=f"{made.said} (the run will write {needed:,} rows; these were written to see)")
+    more = f"the run will write {needed:,} rows, in {spoken(took * needed / TASTED)} at most; these are a taste"
+    return replace(made, said=f"{made.said} ({more})")
 
 
 def write_replay(rows: Iterable[ReplayRow], folder: Path) -> None:
