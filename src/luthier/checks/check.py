@@ -125,11 +125,12 @@ class Corpus:
         return sorted(drawn[: self.options.sample])
 
     def each(self, some: Sequence[T], what: str) -> Iterator[T]:
-        """The same, telling every thousandth to whoever watches."""
+        """The same, telling every thousandth, and the end, to whoever watches."""
         for done, one in enumerate(some):
             if done % 1000 == 0:
                 self.progress(what, done, len(some))
             yield one
+        self.progress(what, len(some), len(some))
 
 
 @dataclass(frozen=True, slots=True)

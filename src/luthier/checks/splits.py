@@ -52,8 +52,8 @@ def unseen(corpus: Corpus) -> Iterator[Issue]:
                 examples=tuple(names),
                 severity=0.7,
                 flagged=True,
-                why=f"{counted(len(names), 'row')} of {part} {'has' if len(names) == 1 else 'have'} the label {label!r}, "
-                "which no row of train has",
+                why=f"{counted(len(names), 'row')} of {part} {'has' if len(names) == 1 else 'have'} the label "
+                f"{label!r}, which no row of train has",
                 remedy="mend the label if it is misspelt, else add rows of it to train",
             )
 

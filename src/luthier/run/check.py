@@ -100,6 +100,8 @@ def check(
     write_text(out / "issues.jsonl", lines)
     facts = as_json(found, corpus, files)
     fixed = _fix(found, corpus, readings, recipe, mended, mend) if mended and not found.interrupted else None
+    if mended and found.interrupted:
+        show.say("stopped before every check was run, so no mended files were written")
     write_json(out / "audit.json", facts)
     return Checked(found, corpus, write_page(out, found, corpus, files), facts, fixed)
 
