@@ -71,3 +71,19 @@ def test_findings_of_one_kind_fold_and_every_kind_is_seen(tmp_path: Path) -> Non
 
 def test_a_check_of_one_kind_needs_no_headings(tmp_path: Path) -> None:
     assert "<h4>" not in told(tmp_path, [f"Row {n}: write to ann{n}@mail.de" for n in range(20)])
+
+
+def test_an_audit_that_was_stopped_says_which_checks_were_not_done(tmp_path: Path) -> None:
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "secrets":
+            raise KeyboardInterrupt
+
+    rows = {"train": [row(f"Row {n}: write to ann{n}@mail.de", "ab"[n % 2], n) for n in range(9)]}
+    found = audit(Corpus(rows, progress=stop), fast=True)
+    whole = audit(Corpus(rows), fast=True)
+    assert found.issues == whole.issues
+    assert found.skipped.keys() - whole.skipped.keys() == {"secret"}
+    page = write(tmp_path, found, Corpus(rows), ["t.csv"]).read_text(encoding="utf-8")
+    assert "Stopped before every check was run" in page
+    assert "so far" in page
+    assert "stopped before it was done: keys, tokens and passwords" in page

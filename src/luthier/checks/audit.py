@@ -52,15 +52,17 @@ def audit(corpus: Corpus, *, fast: bool = False) -> Audit:
     interrupted, done = False, 0
     skipped = {name: why for name, check in checks.items() if (why := _not_run(name, check, corpus, fast=fast))}
     wanted = [name for name in checks if name not in skipped]
+    counts = {**surveys, **({} if fast else thorough_surveys)}
+    works = len(wanted) + len(counts)
     try:
-        for done, name in enumerate(wanted):
-            corpus.progress("checks", done, len(wanted))
-            for issue in checks[name].find(corpus):
-                issues.append(issue)
-        corpus.progress("checks", len(wanted), len(wanted))
-        done = len(wanted)
-        for survey in (*surveys.values(), *(() if fast else thorough_surveys.values())):
-            tables += survey(corpus)
+        for done, name in enumerate((*wanted, *counts)):
+            corpus.progress("checks", done, works)
+            if name in counts:
+                tables += counts[name](corpus)
+            else:
+                for issue in checks[name].find(corpus):
+                    issues.append(issue)
+        corpus.progress("checks", works, works)
     except KeyboardInterrupt:
         interrupted = True
         skipped |= dict.fromkeys(wanted[done:], "stopped before it was done")

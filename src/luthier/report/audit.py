@@ -151,7 +151,7 @@ def sentence(found: Audit) -> str:
     if found.failed:
         names = ", ".join(dict.fromkeys(issue.check.replace("_", " ") for issue in found.failed))
         return f"{stopped}{said}; mend before training: {names}"
-    return f"{stopped}{said}; nothing that stops a run"
+    return f"{stopped}{said}; nothing that stops a run" + (" so far" if found.interrupted else "")
 
 
 def groups(found: Audit, corpus: Corpus) -> tuple[Group, ...]:
@@ -239,8 +239,8 @@ def _shown(row: Example, part: str) -> Shown:
 
 
 def _silent(name: str, found: Audit) -> bool:
-    """Whether a check was run and found nothing."""
-    return not found.interrupted and name not in found.skipped and all(issue.check != name for issue in found.issues)
+    """Whether a check was run to its end and found nothing."""
+    return name not in found.skipped and all(issue.check != name for issue in found.issues)
 
 
 def as_json(found: Audit, corpus: Corpus, files: Sequence[str]) -> dict[str, Json]:
