@@ -18,7 +18,7 @@ MOST = 0.25
 
 
 def generous(options: SplitOptions, rows: int) -> tuple[SplitOptions, str | None]:
-    """Shares of FEWEST rows at least, where nobody chose a share and MOST of the rows are enough; and what was raised."""
+    """Shares of FEWEST rows at least where nobody chose a share and MOST of the rows are enough; what was raised."""
     usual, enough = SplitOptions(), FEWEST / max(rows, 1)
     raised = {
         part: enough
