@@ -28,7 +28,8 @@ def generous(options: SplitOptions, rows: int) -> tuple[SplitOptions, str | None
     if not raised:
         return options, None
     told = f"{usual.test:.0%} of {rows:,} rows show hardly any difference; {FEWEST} are kept for {' and '.join(raised)}"
-    return replace(options, **raised), told
+    validation, test = raised.get("validation", options.validation), raised.get("test", options.test)
+    return replace(options, validation=validation, test=test), told
 
 
 def parted(corpus: Corpus, options: SplitOptions, *, meaning: bool) -> Corpus:
