@@ -50,6 +50,11 @@ class Checked:
     facts: Mapping[str, Json]
     fixed: Fixed | None
 
+    @property
+    def passed(self) -> bool:
+        """Whether no gate finds anything: in the mended rows where there are any, else in those that were read."""
+        return not (self.found.failed if self.fixed is None else self.fixed.stops)
+
 
 def check(
     recipe: Recipe,
