@@ -102,7 +102,7 @@ def _is_password(value: str, quoted: bool) -> bool:
     return quoted or value.isdigit() or (odd and any(char.isalpha() for char in value))
 
 
-_names_password = holds("passw", "passc", "passp", "pwd", "pw ", "pw:", "pin", "kennw", "contrase", "mot de", "geheimz")
+_names_password = holds("pass", "pwd", "pw ", "pw:", "pin", "kennw", "contrase", "mot de", "geheimz")
 
 
 def _may_say_password(text: str) -> bool:
