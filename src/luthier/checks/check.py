@@ -80,7 +80,7 @@ class Corpus:
     against: Mapping[str, Sequence[Example]] = field(default_factory=dict)
     """Evaluation files by name, for contamination."""
     losses: Mapping[str, float] = field(default_factory=dict)
-    """A tuned model's own loss by row id, once there is a run."""
+    """How much a tuned model is surprised by each row's answer, in nats by row id, once there is a run."""
     progress: Progress = lambda what, done, total: None
 
     @cached_property

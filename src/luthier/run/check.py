@@ -127,7 +127,7 @@ def _fix(
 
 
 def losses_of(run: Path) -> Callable[[Corpus], Mapping[str, float]]:
-    """How badly a run's tuned model foresees each row's answer, a token on average."""
+    """How badly a run's tuned model foresees each row's answer: the nats of its learned tokens."""
 
     def losses(corpus: Corpus) -> Mapping[str, float]:
         recipe, model = recipe_of(run), open_tuned(run)
@@ -136,7 +136,7 @@ def losses_of(run: Path) -> Callable[[Corpus], Mapping[str, float]]:
         questions = ask(rows, model.tokenizer, longest=model.max_length)
         with evaluating(model):
             found = row_losses(model, questions, budget=recipe.evaluate.token_budget, progress=corpus.progress)
-        return {row.id: one.mean for row, one in zip(rows, found, strict=True)}
+        return {row.id: one.total for row, one in zip(rows, found, strict=True)}
 
     return losses
 
