@@ -16,9 +16,9 @@ from luthier.data.hub import fingerprint, hub_name, hub_records
 from luthier.data.label import are_labels, label_set, with_label
 from luthier.data.recognise import nested, recognise
 from luthier.data.row import Row
-from luthier.data.text import closest
 from luthier.errors import DataError, RecipeError
 from luthier.types import Example, Message
+from luthier.words import closest
 
 _PERHAPS_LABELS = (shapes["argilla"], shapes["doccano"])
 """Shapes that do not say whether an answer is a label or a text."""

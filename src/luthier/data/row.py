@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from luthier.data.text import blemish, closest
+from luthier.data.text import blemish
 from luthier.errors import DataError
 from luthier.types import Json, Message
+from luthier.words import closest
 
 _ROLES = {
     "system": "system",

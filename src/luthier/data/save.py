@@ -16,9 +16,10 @@ from typing import TextIO
 
 from luthier.data.files import as_json
 from luthier.data.formats import Written
-from luthier.data.text import blemish, closest
+from luthier.data.text import blemish
 from luthier.errors import DataError, RecipeError
 from luthier.types import Json
+from luthier.words import closest
 
 TABLES = {".csv": ",", ".tsv": "\t"}
 """What stands between the columns of a table, by its ending."""
