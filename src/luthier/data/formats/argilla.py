@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from luthier.data.formats.format import Written, plain, said
 from luthier.data.formats.nested import agreed, asked_about, gathered, inner, objects, question, spread
-from luthier.data.row import Row
+from luthier.data.row import Row, as_text
 from luthier.data.shape import ending
 from luthier.errors import DataError
 from luthier.types import Completion, Example, Json, Message
@@ -84,4 +84,4 @@ def _text(response: Mapping[str, Json]) -> str:
     if not isinstance(value, str):
         kind = type(value).__name__
         raise DataError(f"its response is a {kind}; answers to label, text and rating questions are read")
-    return Row("", "", {"responses": value}).text("responses")
+    return as_text(value, "responses")

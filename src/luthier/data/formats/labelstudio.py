@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from luthier.data.formats.format import Written, both, only, plain, said
 from luthier.data.formats.nested import agreed, asked_about, gathered, inner, objects, question, spread
-from luthier.data.row import Row
+from luthier.data.row import Row, as_text
 from luthier.data.shape import ending
 from luthier.errors import DataError
 from luthier.types import Completion, Example, Json, Message
@@ -196,7 +196,7 @@ def _texts(result: Mapping[str, Json], column: str) -> list[str]:
         raise DataError(f"its result has no {column!r}; annotate it, or leave the row out")
     if not all(isinstance(text, str) and text.strip() for text in texts):
         raise DataError(f"its result holds something in {column!r} that is no text; write texts there")
-    return [Row("", "", {column: text}).text(column) for text in texts]
+    return [as_text(text, column) for text in texts]
 
 
 def _value(result: Mapping[str, Json]) -> Mapping[str, Json]:

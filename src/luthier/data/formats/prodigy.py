@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from luthier.data.formats.format import Written, both, flat, only
 from luthier.data.formats.nested import inner
-from luthier.data.row import Row
+from luthier.data.row import Row, as_text
 from luthier.data.shape import ending, made
 from luthier.errors import DataError
 from luthier.types import Completion, Example, Message
@@ -60,7 +60,7 @@ def _accepted(row: Row) -> str:
     if not isinstance(found, list) or len(found) != 1 or not isinstance(found[0], str | int):
         count = len(found) if isinstance(found, list) else 0
         raise DataError(f"'accept' holds {count} options; one label can be learned, so accept one or leave the row out")
-    return Row("", "", {"accept": found[0]}).text("accept").strip()
+    return as_text(found[0], "accept").strip()
 
 
 def _compared(row: Row, verdict: str) -> Example:
