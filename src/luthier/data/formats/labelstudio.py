@@ -13,7 +13,7 @@ from dataclasses import replace
 from luthier.data.formats.format import Written, both, only, plain, said
 from luthier.data.formats.nested import agreed, asked_about, gathered, inner, objects, question, spread
 from luthier.data.row import Row, as_text
-from luthier.data.shape import ending
+from luthier.data.shape import ending, ranked
 from luthier.errors import DataError
 from luthier.types import Completion, Example, Json, Message
 
@@ -163,11 +163,9 @@ def _compared(results: list[dict[str, Json]], data: dict[str, Json], row: Row) -
     if selected not in ("left", "right"):
         raise DataError(f"'selected' is {selected!r}; write left or right")
     own = Row(row.id, row.source, data)
-    ranked = [own.text(side) for side in ((left, right) if selected == "left" else (right, left))]
-    completions = tuple(
-        Completion((Message("assistant", text),), score) for text, score in zip(ranked, (1.0, 0.0), strict=True)
-    )
-    return Example(row.id, asked, completions, source=row.source), (name, left, right)
+    order = (left, right) if selected == "left" else (right, left)
+    better, worse = ((Message("assistant", own.text(side)),) for side in order)
+    return Example(row.id, asked, ranked(better, worse, order), source=row.source), (name, left, right)
 
 
 def _sides(result: Mapping[str, Json], data: Mapping[str, Json]) -> tuple[str, str]:

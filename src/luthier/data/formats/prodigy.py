@@ -11,7 +11,7 @@ from dataclasses import replace
 from luthier.data.formats.format import Written, both, flat, only
 from luthier.data.formats.nested import inner
 from luthier.data.row import Row, as_text
-from luthier.data.shape import ending, made
+from luthier.data.shape import ending, made, ranked
 from luthier.errors import DataError
 from luthier.types import Completion, Example, Message
 
@@ -68,11 +68,10 @@ def _compared(row: Row, verdict: str) -> Example:
     if verdict not in ("accept", "reject"):
         raise DataError("was ignored; only accepted or rejected comparisons say which is better")
     texts = [Row("", "", inner(row.values, column)).text("text") for column in ("input", "accept", "reject")]
-    question, better, worse = texts if verdict == "accept" else (texts[0], texts[2], texts[1])
-    if better == worse:
-        raise DataError("'accept' and 'reject' are the same; remove the row")
-    completions = (
-        Completion((Message("assistant", better),)),
-        Completion((Message("assistant", worse),), 0.0),
-    )
+    question, *answers = texts
+    accepted, rejected = ((Message("assistant", text),) for text in answers)
+    if verdict == "accept":
+        completions = ranked(accepted, rejected, ("accept", "reject"))
+    else:
+        completions = ranked(rejected, accepted, ("reject", "accept"))
     return made(row, (Message("user", question),), completions, "input", "accept", "reject", "answer")
