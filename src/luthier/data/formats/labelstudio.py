@@ -70,10 +70,10 @@ def labelstudio(row: Row) -> Example:
 
 def write_labelstudio(example: Example, texts: bool) -> Written:
     """The task that `labelstudio` reads, with the annotations it came with where it came from Label Studio."""
-    texts = plain(example)
+    bare = plain(example)
     outer, within = gathered(example.meta, "data", TASK)
     pair = len(example.completions) > 1
-    core: Written = {"text" if texts else "messages": said(example.prompt, texts=texts)}
+    core: Written = {"text" if bare else "messages": said(example.prompt, texts=bare)}
     if pair:
         only(replace(example, prompt=(Message("user", "-"),)))
         core |= dict(zip(SIDES[0], (one.text for one in both(example)), strict=True))
