@@ -50,6 +50,11 @@ class Checked:
     facts: Mapping[str, Json]
     fixed: Fixed | None
 
+    @property
+    def passed(self) -> bool:
+        """Whether no gate finds anything: in the mended rows where there are any, else in those that were read."""
+        return not (self.found.failed if self.fixed is None else self.fixed.stops)
+
 
 def check(
     recipe: Recipe,
@@ -100,6 +105,8 @@ def check(
     write_text(out / "issues.jsonl", lines)
     facts = as_json(found, corpus, files)
     fixed = _fix(found, corpus, readings, recipe, mended, mend) if mended and not found.interrupted else None
+    if mended and found.interrupted:
+        show.say("stopped before every check was run, so no mended files were written")
     write_json(out / "audit.json", facts)
     return Checked(found, corpus, write_page(out, found, corpus, files), facts, fixed)
 
