@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from environment import Machine
 
@@ -76,7 +78,7 @@ class Way:
     def told(self) -> str:
         """A line for whoever waits."""
         return (
-            f"{self.said}: {self.metric} {self.gained.after:.3f}, banking77 {self.first.before:.3f} to "
+            f"{self.said}: {self.metric} {figure(self.gained.after)}, banking77 {self.first.before:.3f} to "
             f"{self.first.after:.3f}, general questions {self.general.difference:+.3f}, {self.seconds:.0f} s"
         )
 
@@ -200,7 +202,7 @@ def costs(found: Sequence[Way]) -> Iterable[str]:
     yield "|---" * 8 + "|"
     for one in found:
         size = (f"{one.learning / 1e6:.1f} M", str(one.steps), f"{one.seconds:.0f}", f"{one.peak_bytes / 1e9:.1f} GB")
-        yield row(one.said, *size, f"{one.learned.after:.3f}", f"{one.gained.after:.3f}", told(one.gained))
+        yield row(one.said, *size, f"{one.learned.after:.3f}", figure(one.gained.after), told(one.gained))
     yield f"\nThe base answers {some.learned.before:.3f} of banking77's rows right.\n"
 
 
@@ -220,7 +222,7 @@ def kept(found: Sequence[Way]) -> Iterable[str]:
         own = (f"{one.first.after:.3f}", told(one.first), f"{one.general.after:.3f}", told(one.general))
         yield row(one.said, *own, *(told(change) for change in one.texts.values()))
     start = ", ".join(f"{name} {change.before:.3f}" for name, change in some.texts.items())
-    yield f"\nThe base: general questions {some.general.before:.3f}; bits per byte: {start}.\n"
+    yield f"\nThe base: general questions {some.general.before:.3f}; bits per byte, of which less is better: {start}.\n"
     yield f"How far each task took the model, nats a token on {some.away[0].n} general prompts:\n"
     yield row("", "banking77", "E2E")
     yield "|---|---|---|"
@@ -240,7 +242,8 @@ def reading(found: Sequence[Way]) -> Iterable[str]:
     best, least = ranked[-1], ranked[0]
     yield (
         f"Most of the first task was kept by *{best.said}* ({best.first.after:.3f}), least by *{least.said}* "
-        f"({least.first.after:.3f}); on the second they reach {best.gained.after:.3f} and {least.gained.after:.3f}."
+        f"({least.first.after:.3f}); on the second they reach {figure(best.gained.after)} and "
+        f"{figure(least.gained.after)}."
     )
     fast, slow = min(found, key=lambda one: one.seconds), max(found, key=lambda one: one.seconds)
     yield f"The cheapest was *{fast.said}* ({fast.seconds:.0f} s), the dearest *{slow.said}* ({slow.seconds:.0f} s)."
@@ -253,8 +256,13 @@ def names(some: Sequence[Way]) -> str:
 
 def told(one: Change) -> str:
     """A difference with its interval, bold where 0 is outside."""
-    text = f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+    text = f"{figure(one.difference, '+')} [{figure(one.low, '+')}, {figure(one.high, '+')}]"
     return f"**{text}**" if one.seen else text
+
+
+def figure(value: float, sign: str = "") -> str:
+    """A share or bits to three places, a score out of a hundred to one."""
+    return f"{value:{sign}.{1 if abs(value) > 2 else 3}f}"
 
 
 def row(*cells: str) -> str:
@@ -282,8 +290,8 @@ def plot(found: Sequence[Way]) -> str:
         text(270, 372, "accuracy on banking77, before E2E (hollow) and after"),
         f'<g transform="rotate(-90 20 180)">{text(20, 180, f"{found[0].metric} on the second task")}</g>',
     ]
-    parts += [text(across(value), 348, f"{value:.2f}") for value in ticks(left, right)]
-    parts += [text(64, up(value) + 4, f"{value:.2f}", anchor="end") for value in ticks(low, high)]
+    parts += [text(across(value), 348, f"{value:g}") for value in ticks(left, right)]
+    parts += [text(64, up(value) + 4, f"{value:g}", anchor="end") for value in ticks(low, high)]
     for rank, one in enumerate(found):
         colour, place = COLOURS[rank % len(COLOURS)], (across(one.first.after), up(one.gained.after))
         flat = across(one.first.before + one.first.low), across(one.first.before + one.first.high)
@@ -308,10 +316,13 @@ def padded(values: Sequence[float]) -> tuple[float, float]:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Five places along an axis."""
-    return [low + (high - low) * (i + 0.5) / 5 for i in range(5)]
+    """Round places along an axis, a few of them."""
+    rough = (high - low) / 4
+    unit = 10.0 ** floor(log10(rough))
+    step = unit * max(factor for factor in (1, 2, 5) if factor * unit <= rough)
+    return [round(step * i, 9) for i in range(ceil(low / step), floor(high / step) + 1)]
 
 
 def text(x: float, y: float, said: str, *, colour: str = "#222", anchor: str = "middle") -> str:
     """Words at a place."""
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="{colour}">{said}</text>'
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="{colour}">{escape(said)}</text>'
