@@ -113,7 +113,7 @@ def test_what_the_previous_run_learned_is_named_by_its_folder_and_its_loss_fails
     assert (second / "report.html").exists()
     again = luthier("train", "--resume", second)
     assert again.exit_code == 1
-    assert "forgetting.max_drop is 0.1" in " ".join(again.output.split())
+    assert "points, and forgetting.max_drop allows 10;" in " ".join(again.output.split())
 
 
 def test_a_resumed_run_compares_with_the_base_of_before(base, rows, tmp_path, monkeypatch):
