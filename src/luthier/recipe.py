@@ -189,11 +189,17 @@ def _lay(tree: dict[str, Json], key: str, value: Json) -> None:
     if not name:
         tree[section] = value
         return
-    below = tree.get(section)
+    below = _long(section, tree.get(section))
     if isinstance(below, str) and section in PLUGS:
         below = {"name": below}
     if below is None or isinstance(below, dict):
         tree[section] = {**(below or {}), name: value}
+
+
+def _long(section: str, given: Json) -> Json:
+    """A section that was given as one value, written out."""
+    kind, name = SHORT.get(section, (None, ""))
+    return {name: given} if kind is not None and isinstance(given, kind) else given
 
 
 def _understood(text: str, kind: object) -> Json:
@@ -211,8 +217,7 @@ def _section(name: str, shape: type, given: Json, problems: list[str]) -> object
     """One section's options, or None with what is wrong noted."""
     if given is None:
         given = {}
-    if name in SHORT and isinstance(given, SHORT[name][0]):
-        given = {SHORT[name][1]: given}
+    given = _long(name, given)
     if not isinstance(given, dict):
         problems.append(f"{name}: holds {given!r}, not settings; write `{name}:` and its keys below it")
         return None

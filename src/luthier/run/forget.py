@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any, cast
 
 from luthier.batch import Batch
 from luthier.evaluate import Evaluation, evaluation, read_predictions, write_predictions
@@ -112,11 +113,13 @@ def after(prepared: Prepared, folder: Path, base: Before | None, show: Show) -> 
 
 def overdrawn(report: Mapping[str, Json]) -> str | None:
     """What a finished run forgot beyond its recipe's budget, in a sentence."""
-    made = report.get("forgetting")
-    if not isinstance(made, dict) or not made["over"]:
+    made = cast(dict[str, Any], report.get("forgetting") or {})
+    lost = {one["name"]: f"{100 * one['drop']:.1f} points" for one in made.get("measures", [])}
+    over = [f"{name} lost {lost[name]}" for name in made.get("over", [])]
+    if not over:
         return None
-    remedy = "a lower train.lr, fewer epochs or method lora keep more"
-    return f"{made['sentence']} {remedy}; forgetting.max_drop is {made['max_drop']}"
+    allowed = f"forgetting.max_drop allows {100 * made['max_drop']:g}"
+    return f"{', '.join(over)}, and {allowed}; a lower train.lr, fewer epochs or method=lora keep more"
 
 
 def _told(

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from luthier.evaluate.forgetting.drift import Drift
+from luthier.evaluate.forgetting.distance import Drift
 from luthier.evaluate.forgetting.marking import right
 from luthier.evaluate.forgetting.measure import Reading
 from luthier.evaluate.forgetting.texts import TEXTS, questions
@@ -116,7 +116,7 @@ def read(before: Sequence[Reading], after: Sequence[Reading], *, resamples: int,
 
 def drifted(found: Sequence[Drift], *, resamples: int, seed: int) -> list[Measure]:
     """Nats a token away from the base, over general prompts and over the base's own text."""
-    names = {"prompts": "away from the base on general prompts", "own": "away from the base on its own text"}
+    names = {"prompts": "divergence on general prompts", "own": "divergence on the base's own text"}
     measures = []
     for kind, name in names.items():
         sums = np.array([(one.nats, one.tokens) for one in found if one.kind == kind], np.float64)

@@ -24,6 +24,8 @@ _SPELLED = (
     "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred"
 )
 _VALUES = dict(zip(_SPELLED.split(), map(str, (*range(20), *range(20, 101, 10))), strict=True))
+_COMPOUND = re.compile(rf"\b({'|'.join(_SPELLED.split()[20:28])})[- ]({'|'.join(_SPELLED.split()[1:10])})\b", re.I)
+_HUNDRED = re.compile(r"\b(?:one|a) hundred\b", re.I)
 _NUMBER = re.compile(r"(?<![\w-])-\d+|\d+")
 
 
@@ -72,7 +74,8 @@ _RULES: dict[Rule, Callable[[Question, str], bool]] = {
 
 def _numbers(text: str) -> list[str]:
     """The whole numbers of a text in their order, those in words among them."""
-    spelled = re.sub(r"[^\W\d_]+", lambda word: _VALUES.get(word[0].lower(), word[0]), text)
+    joined = _COMPOUND.sub(lambda pair: str(sum(int(_VALUES[one.lower()]) for one in pair.groups())), text)
+    spelled = re.sub(r"[^\W\d_]+", lambda word: _VALUES.get(word[0].lower(), word[0]), _HUNDRED.sub("100", joined))
     return _NUMBER.findall(re.sub(r"(?<=\d),(?=\d{3}\b)", "", spelled))
 
 

@@ -14,8 +14,8 @@ def told(measure: Measure, max_drop: float | None = None) -> str:
     """One measure in a sentence: what it was, what it is, how sure, and what that means."""
     title = measure.name[:1].upper() + measure.name[1:]
     if measure.difference is None:
-        low, high = (f"{end:.3g}" for end in (measure.tuned.low, measure.tuned.high))
-        return f"{title}: {measure.tuned.value:.3g} nats a token [{low}, {high}], {measure.n} {measure.of}."
+        low, high = (f"{end:.3f}" for end in (measure.tuned.low, measure.tuned.high))
+        return f"{title}: {measure.tuned.value:.3f} nats a token [{low}, {high}], {measure.n} {measure.of}."
     return f"{title}: {_figures(measure)}: {_meaning(measure, max_drop)}."
 
 
