@@ -4,11 +4,13 @@ task.py         what is asked and what is measured, inferred from the examples
 subset.py       a fixed stratified sample; rows of one prompt merged into one with all references
 run.py          one model on some examples: question.py -> answer.py and loss.py -> measure.py
 stats.py        intervals, paired differences, rows needed
+calibration.py  how far a choice's confidence can be trusted
 verdict.py      base beside tuned
 tables.py       the pieces of report.json
 predictions.py  predictions.jsonl, written and read
 """
 
+from luthier.evaluate.calibration import calibration_json
 from luthier.evaluate.measure import Evaluation, Row, evaluation
 from luthier.evaluate.predictions import read_predictions, write_predictions
 from luthier.evaluate.question import Progress
@@ -28,6 +30,7 @@ __all__ = [
     "Row",
     "Task",
     "Verdict",
+    "calibration_json",
     "classes_json",
     "compare",
     "confusions_json",

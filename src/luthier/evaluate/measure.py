@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import exp, fsum, log
 
 import numpy as np
 
@@ -31,6 +32,22 @@ class Row:
     """Log-probability of a chosen label with its end of turn; None for generated text."""
     scores: Mapping[str, float]
     """Metrics that mean something for one row, and `loss`: nats a token of the references."""
+    bytes: float = 0.0
+    """Of the references' text in UTF-8, weighted as `tokens` are: what bits per byte are counted by."""
+    finished: bool | None = None
+    """Whether a generated answer ended by itself; None for a choice, and in files of older runs."""
+    options: Mapping[str, float] = field(default_factory=dict)
+    """Log-probability of each label near the chosen one, likeliest first; empty where only the best was looked for."""
+    left_out: float | None = None
+    """Probability that all other labels together have at most."""
+
+    @property
+    def confidence(self) -> float | None:
+        """Probability of the chosen label among all labels; None where it is not known."""
+        if not self.options:
+            return None
+        best = max(self.options.values())
+        return 1 / fsum(exp(value - best) for value in self.options.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +57,8 @@ class Evaluation:
     task: Task
     rows: tuple[Row, ...]
     metrics: Mapping[str, Interval]
-    """The task's metrics in its order, then loss (nats a token) and perplexity."""
+    """The task's metrics in its order, then what is measured always: loss (nats a token), perplexity, bits a byte of
+    the references, which compares models of different tokenizers; for text the share of answers that ended."""
     signatures: Mapping[str, str]
     """How BLEU and chrF were computed, as others publish it."""
     unfinished: int = 0
@@ -83,6 +101,12 @@ def samples(rows: Sequence[Row], task: Task, *, only: str | None = None) -> dict
         found[name] = Sample(metric.statistics(texts, references), metric.score, together)
     losses = np.array([(row.scores["loss"] * row.tokens, row.tokens) for row in rows])
     found |= {"loss": Sample(losses, _loss, together), "perplexity": Sample(losses, _perplexity, together)}
+    if all(row.bytes > 0 for row in rows):
+        bits = np.array([(row.scores["loss"] * row.tokens / log(2), row.bytes) for row in rows])
+        found["bits_per_byte"] = Sample(bits, _loss, together)
+    if task.kind == "text" and all(row.finished is not None for row in rows):
+        ended = np.array([(float(row.finished is True), 1.0) for row in rows])
+        found["stop_rate"] = Sample(ended, _loss, together)
     return found if only is None else {only: found[only]}
 
 

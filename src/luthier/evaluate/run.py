@@ -27,24 +27,26 @@ def evaluate(
     budget: int = 8192,
     resamples: int = 2000,
     seed: int = 0,
+    margin: float = 0.0,
     progress: Progress = silent,
 ) -> Evaluation:
     """Asks the model every example in evaluation mode, without gradients, and measures its answers and its loss.
 
     budget: distinct tokens computed at a time; it decides memory and speed, not the result.
+    margin: nats below a chosen label down to which the other labels' probabilities are told; 0 tells none.
     Raises DataError if there is nothing to ask or a prompt is too long, GateError if labels cannot be told apart.
     """
     _check(examples, task)
     questions = ask(examples, model.tokenizer, longest=model.max_length)
     with evaluating(model):
         if task.kind == "choice":
-            said = pick(model, questions, task.labels, budget=budget, progress=progress)
+            said = pick(model, questions, task.labels, budget=budget, progress=progress, margin=margin)
         else:
             room = task.max_new_tokens
             said = write(model, questions, max_new_tokens=room, budget=budget, progress=progress)
         lost = losses(model, questions, budget=budget, progress=progress)
     rows = _rows(examples, said, lost, task)
-    unfinished = sum(not answer.finished for answer in said)
+    unfinished = sum(answer.finished is False for answer in said)
     return evaluation(rows, task, unfinished=unfinished, resamples=resamples, seed=seed)
 
 
@@ -69,6 +71,10 @@ def _rows(examples: Sequence[Example], said: Sequence[Answer], lost: Sequence[Lo
             text=answer.text,
             logprob=answer.logprob,
             scores={**score, "loss": loss.mean},
+            bytes=loss.bytes,
+            finished=answer.finished,
+            options=answer.options,
+            left_out=answer.left_out,
         )
         for example, right, answer, loss, score in zip(examples, references, said, lost, scores, strict=True)
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
@@ -22,7 +22,7 @@ from luthier.types import Example
 
 SHORT = 6
 """Words; text is short where nine of ten references have no more."""
-LOSSES = ("loss", "perplexity")
+LOSSES = ("loss", "perplexity", "bits_per_byte")
 """Measured in every task; smaller is better."""
 
 
@@ -42,6 +42,12 @@ class EvaluateOptions:
     base_rows: int | None = 500
     """Test rows the untuned model is asked, too, for the comparison, which is paired on them; None asks all. It is not
     sure of any answer, so each of its choices costs many times a tuned model's."""
+    margin: float = 8.0
+    """Nats below the likeliest label down to which the other labels of a choice are weighed exactly, too, for its
+    confidence and calibration. The others are below 1 in 3,000 of the best each at 8. 0 looks for the best alone, in
+    half the time, and leaves calibration out."""
+    out_of_scope: str | None = None
+    """The label of rows that no other label fits: how well confidence tells them from the rest is measured."""
     token_budget: int = 8192
     """Distinct tokens computed at a time: decides memory and speed, and nothing else."""
     resamples: int = 2000
@@ -53,6 +59,7 @@ class EvaluateOptions:
         counts = {name: getattr(self, name) for name in ("max_new_tokens", "validation_rows", "base_rows")}
         bounds = [
             *((name, count is None or count >= 1, "at least 1, or none") for name, count in counts.items()),
+            ("margin", 0 <= self.margin < inf, "0 or more"),
             ("token_budget", self.token_budget >= 1, "at least 1"),
             ("resamples", self.resamples >= 1, "at least 1"),
             ("seed", self.seed >= 0, "0 or more"),
@@ -76,6 +83,8 @@ class Task:
     """The metric that decides."""
     max_new_tokens: int
     """Most tokens of a generated answer."""
+    out_of_scope: str | None = None
+    """The label among `labels` that marks rows which no other label fits."""
 
 
 def infer(
@@ -102,6 +111,7 @@ def infer(
         metrics=tuple(dict.fromkeys((primary, *usual))) if primary not in LOSSES else usual,
         primary=primary,
         max_new_tokens=options.max_new_tokens or _room(examples, tokenizer),
+        out_of_scope=_outside(options.out_of_scope, labels),
     )
 
 
@@ -113,6 +123,13 @@ def lower_is_better(metric: str) -> bool:
 def answers(example: Example) -> tuple[str, ...]:
     """Every right answer to an example's prompt."""
     return example.references or (example.answer,)
+
+
+def _outside(named: str | None, labels: Sequence[str]) -> str | None:
+    if named is not None and named not in labels:
+        remedy = "name a label of the rows" if labels else "it is for a choice between labels, and this is text"
+        raise RecipeError(f"out_of_scope: {named!r} is no label of these rows; {remedy}")
+    return named
 
 
 def _is_labelled(example: Example) -> bool:

@@ -105,6 +105,7 @@ def _task(run: Path) -> Task:
         metrics=tuple(made["metrics"]),
         primary=made["primary"],
         max_new_tokens=made["max_new_tokens"],
+        out_of_scope=made.get("out_of_scope"),
     )
 
 
@@ -135,5 +136,6 @@ def judge(
             budget=options.token_budget,
             resamples=options.resamples,
             seed=options.seed,
+            margin=options.margin,
             progress=lambda stage, done, total: show.stage(f"{title}: {stage}", done, total),
         )
