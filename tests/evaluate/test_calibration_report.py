@@ -1,4 +1,4 @@
-"""`calibration` of report.json: its pieces agree with one another, and the temperature never sees what it is judged on."""
+"""`calibration` of report.json: its pieces agree, and the temperature never sees what it is judged on."""
 
 from __future__ import annotations
 
@@ -85,7 +85,10 @@ def test_rows_marked_out_of_scope_are_told_by_confidence_alone() -> None:
     told = calibration_json(evaluation(blind, task), one)
     assert told is not None
     assert told["base"]["out_of_scope_auroc"]["value"] == 0.5  # type: ignore[index,call-overload]
-    assert "out_of_scope_auroc" not in calibration_json(said(9, sharpness=1, seed=0), said(9, sharpness=1, seed=0))["tuned"]  # type: ignore[index,operator]
+    assert (
+        "out_of_scope_auroc"
+        not in calibration_json(said(9, sharpness=1, seed=0), said(9, sharpness=1, seed=0))["tuned"]
+    )  # type: ignore[index,operator]
 
 
 def test_a_right_label_that_was_left_out_costs_at_least_what_is_known() -> None:

@@ -1,8 +1,8 @@
 """How far the confidence of a choice can be trusted: `calibration` of report.json.
 
-The probability of a label is its share of all labels' probability. Labels further below the best than the search's margin
-were left out and count as 0; `left_out` says how much they can have had at most. A temperature is fitted on validation
-rows and applied to test rows; nothing here is fitted on the rows it is judged on.
+The probability of a label is its share of all labels' probability. Labels further below the best than the search's
+margin were left out and count as 0; `left_out` says how much they can have had at most. A temperature is fitted on
+validation rows and applied to test rows; nothing here is fitted on the rows it is judged on.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Confident:
     @property
     def right(self) -> Floats:
         """(n,) 1 where the likeliest label is the right one."""
-        return (self.chances.argmax(axis=1) == self.gold).astype(np.float64)
+        found: Floats = (self.chances.argmax(axis=1) == self.gold).astype(np.float64)
+        return found
 
     def at(self, temperature: float) -> Confident:
         """The same answers, surer below 1 and less sure above."""
@@ -169,12 +170,15 @@ def _reweighted(score: Callable[[Floats], Floats], together: Integers | None, ev
     n, rng = len(evaluation.rows), np.random.default_rng(evaluation.seed)
     index = np.arange(n) if together is None else together
     count = int(index.max()) + 1
-    found = [
-        score(np.stack([np.bincount(rng.integers(count, size=count), minlength=count)[index] for _ in range(size)]) * 1.0)
-        for size in _parts(evaluation.resamples)
-    ]
+    found = [score(_drawn(size, count, rng)[:, index]) for size in _parts(evaluation.resamples)]
     low, high = np.quantile(np.concatenate(found), (0.025, 0.975))
     return Interval(float(score(np.ones((1, n)))[0]), float(low), float(high))
+
+
+def _drawn(size: int, count: int, rng: np.random.Generator) -> Floats:
+    """(size, count) how often each of `count` groups is drawn with replacement."""
+    drawn = [np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(size)]
+    return np.array(drawn, dtype=np.float64)
 
 
 def _parts(draws: int, size: int = 100) -> list[int]:

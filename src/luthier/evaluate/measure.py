@@ -9,7 +9,7 @@ from math import exp, fsum, log
 import numpy as np
 
 from luthier.errors import DataError
-from luthier.evaluate.task import Task
+from luthier.evaluate.task import PREFERENCES, Task
 from luthier.metrics import named
 from luthier.metrics.metric import ratio
 from luthier.stats import Floats, Interval, Sample, clusters, interval
@@ -86,7 +86,7 @@ def evaluation(
         for name, one in samples(rows, task).items()
     }
     references = [row.references for row in rows]
-    signed = {name: named(name).signature(references) for name in task.metrics}
+    signed = {name: named(name).signature(references) for name in task.metrics if name not in PREFERENCES}
     signatures = {name: text for name, text in signed.items() if text}
     return Evaluation(task, tuple(rows), found, signatures, unfinished, resamples, seed)
 
@@ -97,6 +97,10 @@ def samples(rows: Sequence[Row], task: Task, *, only: str | None = None) -> dict
     texts, references = [row.text for row in rows], [row.references for row in rows]
     found: dict[str, Sample] = {}
     for name in task.metrics if only is None else {only} & set(task.metrics):
+        if name in PREFERENCES:
+            wins = np.array([(row.scores[name], 1.0) for row in rows])
+            found[name] = Sample(wins, _loss, together)
+            continue
         metric = named(name)
         found[name] = Sample(metric.statistics(texts, references), metric.score, together)
     losses = np.array([(row.scores["loss"] * row.tokens, row.tokens) for row in rows])
@@ -112,7 +116,8 @@ def samples(rows: Sequence[Row], task: Task, *, only: str | None = None) -> dict
 
 def row_scores(texts: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> list[dict[str, float]]:
     """For each row, the metrics of the task that mean something for a single one."""
-    single = {name: named(name) for name in task.metrics if named(name).by_row}
+    judging = [name for name in task.metrics if name not in PREFERENCES]
+    single = {name: named(name) for name in judging if named(name).by_row}
     columns = {name: one.score(one.statistics(texts, references)) for name, one in single.items()}
     return [{name: float(column[at]) for name, column in columns.items()} for at in range(len(texts))]
 

@@ -15,8 +15,9 @@ from typing import Literal
 from transformers import PreTrainedTokenizerBase
 
 from luthier.errors import DataError, RecipeError
-from luthier.metrics import named
+from luthier.metrics import metrics, named
 from luthier.metrics.numeric import MARK
+from luthier.metrics.structured import parsed
 from luthier.metrics.words import words, written_without_spaces
 from luthier.types import Example
 
@@ -24,6 +25,10 @@ SHORT = 6
 """Words; text is short where nine of ten references have no more."""
 LOSSES = ("loss", "perplexity", "bits_per_byte")
 """Measured in every task; smaller is better."""
+
+
+PREFERENCES = ("preference", "preference_per_token")
+"""Measured of pairs: how often the chosen answer is likelier, whole or by the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +79,11 @@ class EvaluateOptions:
 class Task:
     """What is asked, and what is measured."""
 
-    kind: Literal["choice", "text"]
+    kind: Literal["choice", "text", "loss", "preference"]
     labels: tuple[str, ...]
     """Every possible answer of a choice, sorted; empty for text."""
     metrics: tuple[str, ...]
-    """Names in `luthier.metrics.metrics`, the primary one first; loss and perplexity come without being named."""
+    """Names in `luthier.metrics.metrics`, the primary one first, or PREFERENCES; LOSSES come without being named."""
     primary: str
     """The metric that decides."""
     max_new_tokens: int
@@ -101,10 +106,10 @@ def infer(
         raise DataError("there are no examples to infer a task from; check the file and the splits")
     choice = options.task == "choice" or (options.task == "auto" and all(map(_is_labelled, examples)))
     labels = _labels(examples) if choice else ()
-    usual = ("accuracy", "macro_f1") if choice else _text_metrics(examples)
+    usual = ("accuracy", "macro_f1", "weighted_f1", "mcc") if choice else _text_metrics(examples)
     primary = options.metric or usual[0]
-    if primary not in LOSSES:
-        named(primary)
+    if primary not in LOSSES and named(primary).better == "neither":
+        raise RecipeError(f"{primary} describes answers and cannot decide between models; choose a metric that judges")
     return Task(
         kind="choice" if choice else "text",
         labels=labels,
@@ -117,7 +122,7 @@ def infer(
 
 def lower_is_better(metric: str) -> bool:
     """Whether a metric counts what is wrong."""
-    return metric in LOSSES
+    return metric in LOSSES or (metric in metrics and metrics[metric].better == "lower")
 
 
 def answers(example: Example) -> tuple[str, ...]:
@@ -162,12 +167,22 @@ def _text_metrics(examples: Sequence[Example]) -> tuple[str, ...]:
     """
     references = [text for example in examples for text in answers(example)]
     if all(re.search(rf"{MARK}\s*[-$]*\d", text) for text in references):
-        return ("numeric",)
+        return ("numeric", "length_ratio")
+    if all(_is_structured(text) for text in references):
+        return ("json_f1", "json_equal", "json_valid")
     short = sum(len(words(text)) <= SHORT for text in references)
     if 10 * short >= 9 * len(references):
         return ("exact", "token_f1", "chrf")
     unspaced = 2 * sum(map(written_without_spaces, references)) > len(references)
-    return ("chrf", "rougeL", "rouge1", "rouge2", "bleu_char" if unspaced else "bleu")
+    lines = ("rougeLsum",) if any("\n" in text.strip() for text in references) else ()
+    bleu = "bleu_char" if unspaced else "bleu"
+    return ("chrf", "rougeL", *lines, "rouge1", "rouge2", bleu, "length_ratio", "repetition", "distinct2")
+
+
+def _is_structured(text: str) -> bool:
+    """Whether a text is a JSON object or list."""
+    found = parsed(text)
+    return found is not None and isinstance(found[0], dict | list)
 
 
 def _room(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> int:

@@ -1,8 +1,8 @@
 """Whether a model knows when it is right: calibration error, Brier score, log loss, abstention, AUROC, temperature.
 
-All of it is about a choice: every row has a probability for each class, and the likeliest class is the answer. What adds
-up over rows gives row statistics, as every metric does; what depends on ranks takes a weight for each row, so that both
-can be resampled. Not here: models, rows of a run, and intervals.
+All of it is about a choice: every row has a probability for each class, and the likeliest class is the answer. What
+adds up over rows gives row statistics, as every metric does; what depends on ranks takes a weight for each row, so that
+both can be resampled. Not here: models, rows of a run, and intervals.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def coverage_area(confidence: Floats, right: Floats, weights: Floats) -> Floats:
     rows, hits = (_grouped(weights[:, order] * column, ends) for column in (np.ones(len(order)), right[order]))
     before, hit = rows.cumsum(axis=1) - rows, hits.cumsum(axis=1) - hits
     share = ratio(hits, rows)
-    # Within a group accuracy runs from the rows before it towards its own mean: the integral of (hit + x s)/(before + x).
+    # Within a group accuracy goes from that of the rows before it towards its own: integral of (hit + x s)/(before + x)
     grown = share * rows + (hit - share * before) * np.log1p(ratio(rows, before))
     area = np.where(before > 0, grown, share * rows)
     return ratio(area.sum(axis=1), rows.sum(axis=1))

@@ -91,9 +91,7 @@ class _Row:
         return _choice(self.bound, self.finished, self.margin, self.shut)
 
 
-def choose(
-    model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]], *, margin: float = 0.0
-) -> list[Choice]:
+def choose(model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]], *, margin: float = 0.0) -> list[Choice]:
     """The candidate of highest log-probability after each prompt, and those less than `margin` nats below it.
 
     Raises ShapeError if a candidate is empty. Of equal candidates the first is chosen.

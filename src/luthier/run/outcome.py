@@ -76,9 +76,7 @@ def report(
     }
 
 
-def _judged(
-    base: Evaluation | None, tuned: Evaluation | None, validation: Evaluation | None
-) -> dict[str, Json]:
+def _judged(base: Evaluation | None, tuned: Evaluation | None, validation: Evaluation | None) -> dict[str, Json]:
     """Verdict and metrics; a run without test rows says that it has none."""
     if base is None or tuned is None:
         word = "not enough rows to tell"
