@@ -298,3 +298,10 @@ def test_the_confidence_of_a_run_is_in_its_report(run):
     assert told["temperature"]["fitted_on"] == len((run / "validation.jsonl").read_text().splitlines())
     lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
     assert all(0 < line["tuned"]["confidence"] <= 1 for line in lines)
+
+
+def test_without_the_harness_its_tasks_say_what_to_install(base, monkeypatch):
+    monkeypatch.setattr("luthier.run.harness.find_spec", lambda name: None)
+    done = luthier("evaluate", base, "--lm-eval", "hellaswag")
+    assert done.exit_code == 2
+    assert "pip install luthier[lm-eval]" in done.output

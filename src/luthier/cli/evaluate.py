@@ -25,9 +25,16 @@ def evaluate(
     base: Annotated[
         bool | None, typer.Option(help="Ask the base model of each run, too; without it, of a run that stands alone.")
     ] = None,
+    lm_eval: Annotated[
+        str | None, typer.Option(help="Run these tasks of lm-evaluation-harness instead; commas between.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Compare runs, models and adapters on held-out rows, with intervals and differences from the first."""
+    if lm_eval is not None:
+        from luthier.run.harness import harness
+
+        return harness(targets, lm_eval.split(","), as_json=as_json)
     from luthier.run.judged import Asked, judged
 
     named = tuple(name.strip() for name in slices.split(",")) if slices else ()

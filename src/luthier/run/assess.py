@@ -67,7 +67,7 @@ def assess(
     """A run's tuned model, an adapter or any model, on the run's test rows or on those of a file.
 
     asked: a task that is stated; otherwise a run's own, or what suits the rows. task: one that is made already, so that
-    several models are compared by it. like: a run whose rows and ways of reading a model that is no run takes over.
+    several models are compared by it. like: a run whose rows, reading and number format a model that is no run takes.
     Raises RecipeError for a model without rows, and what reading and opening raise.
     """
     show, found = show or Show(), target(name)
@@ -80,7 +80,7 @@ def assess(
         rows, own = _rows(of.run, recipe, data, reading, telling, labelled=labelled)
     else:
         rows, own = _read(name, data, reading or ReadOptions()), None
-    model = found.open()
+    model = found.open(recipe.model if recipe is not None else None)
     if task is None and (asked is not None or own is None):
         task = make(asked or TaskOptions(), rows, options, tokenizer=model.tokenizer)
         if own is not None and task.kind == own.kind == "choice":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from luthier.errors import ModelError
@@ -31,11 +31,11 @@ class Target:
     base: str = ""
     """The model, or what the adapter stands on."""
 
-    def open(self) -> Model:
-        """Ready to be asked. Raises RunError or ModelError."""
+    def open(self, like: ModelOptions | None = None) -> Model:
+        """Ready to be asked; a model that is no run computes `like` another. Raises RunError or ModelError."""
         if self.run is not None:
             return open_tuned(self.run)
-        options = ModelOptions(name=self.base)
+        options = replace(like or ModelOptions(), name=self.base, revision=None)
         return open_adapter(self.adapter, options) if self.adapter is not None else open_model(options)
 
     @contextmanager
