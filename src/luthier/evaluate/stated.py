@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
@@ -24,6 +23,7 @@ from luthier.errors import DataError, RecipeError
 from luthier.evaluate.task import LOSSES, PREFERENCES, EvaluateOptions, Task, infer
 from luthier.metrics import named
 from luthier.types import Example
+from luthier.words import closest
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,8 @@ def stated(name: str) -> TaskOptions:
     known = [one.name for one in fields(TaskOptions)]
     for key in tree:
         if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise RecipeError(f"{name}: {key!r} is no setting of a task; {hint}")
+            hint = closest(str(key), known) or f"; there are {', '.join(known)}"
+            raise RecipeError(f"{name}: {key!r} is no setting of a task{hint}")
     try:
         made = TypeAdapter(TaskOptions).validate_python(tree)
     except ValidationError as error:

@@ -5,7 +5,6 @@ A name in recipes is a key of `metrics`, `json_schema=FILE`, or `module:function
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from luthier.metrics.rouge import rouge1, rouge2, rouge_l, rouge_lsum
 from luthier.metrics.structured import follows, json_equal, json_f1, json_valid
 from luthier.metrics.style import REPEATED, Distinct, LengthRatio
 from luthier.metrics.translation import Bleu, ChrF, Ter
+from luthier.words import closest
 
 metrics: dict[str, Metric] = {
     "accuracy": Mean(accuracy),
@@ -60,9 +60,8 @@ def named(name: str) -> Metric:
         return Mean(follows(Path(name.removeprefix(SCHEMA))))
     if ":" in name:
         return Mean(_imported(name))
-    near = get_close_matches(name, metrics, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(metrics)}, or name module:function"
-    raise RecipeError(f"{name!r} is not a metric; {hint}")
+    hint = closest(name, metrics) or f"; choose from {', '.join(metrics)}, or name module:function"
+    raise RecipeError(f"{name!r} is not a metric{hint}")
 
 
 def _imported(name: str) -> RowMetric:

@@ -10,8 +10,10 @@ import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+import torch
+
 from luthier.errors import RecipeError
-from luthier.model.forward import computing, evaluating
+from luthier.model.forward import evaluating
 from luthier.run.targets import target
 
 
@@ -31,8 +33,14 @@ def harness(targets: Sequence[str], tasks: Sequence[str], *, as_json: bool) -> i
         model = target(name).open()
         # The harness pads and calls the network itself, so it gets the attention that transformers comes with.
         model.network.set_attn_implementation("sdpa")
-        outside = HFLM(pretrained=model.network, tokenizer=model.tokenizer, max_length=model.max_length, batch_size=8)
-        with evaluating(model), computing(model):
+        outside = HFLM(
+            pretrained=model.network,
+            tokenizer=model.tokenizer,
+            max_length=model.max_length,
+            batch_size=8,
+            mixed_precision_dtype=None if model.dtype == torch.float32 else model.dtype,
+        )
+        with evaluating(model):
             made = simple_evaluate(model=outside, tasks=[task.strip() for task in tasks])
         found[name] = made["results"]
         if not as_json:
