@@ -39,13 +39,24 @@ def forward(model: Model, batch: Batch, *, needs: frozenset[str] = frozenset()) 
     if unknown:
         raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows 'uniform'")
     batch = batch.to(model.device)
-    hidden = trunk(model, batch) if model.shared else _side_by_side(model, batch)
-    rows, row = batch.parent[batch.target].unique(return_inverse=True)
+    hidden, row = scored_rows(model, batch)
     with computing(model):
         scored, uniform = head(model.network).logprobs(
-            hidden[rows].to(model.dtype), row, batch.tokens[batch.target], uniform="uniform" in needs
+            hidden, row, batch.tokens[batch.target], uniform="uniform" in needs
         )
     return Scores(scored, uniform)
+
+
+def scored_rows(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The hidden states that predict the scored tokens: (u, d) distinct ones, and (m,) which of them predicts pair i.
+
+    The order of the rows is the batch's alone, so that two models' rows of one batch stand side by side.
+    Raises ModelError when a layer did not consume the batch's attention plan.
+    """
+    batch = batch.to(model.device)
+    hidden = trunk(model, batch) if model.shared else _side_by_side(model, batch)
+    rows, row = batch.parent[batch.target].unique(return_inverse=True)
+    return hidden[rows].to(model.dtype), row
 
 
 def trunk(model: Model, batch: Batch, forest: Plan | None = None) -> Tensor:

@@ -186,6 +186,49 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """One thing the model could do before, and what is left of it."""
+
+    name: str
+    kind: Literal["probe", "text", "file", "divergence"]
+    metric: str = ""
+    n: int = 0
+    of: str = "rows"
+    base: Interval = field(default_factory=Interval)
+    tuned: Interval = field(default_factory=Interval)
+    difference: Interval | None = None
+    """None of a divergence, which is a difference already."""
+    drop: Known = None
+    """The loss as a share of the measure's scale."""
+    word: Literal["lost", "gained", "no loss seen"] | None = None
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KindOfQuestion:
+    """How many general questions of a kind were right before and after."""
+
+    kind: str
+    n: int
+    base: int
+    tuned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """What tuning cost of what the model could do before."""
+
+    sentence: str
+    word: str = ""
+    max_drop: Known = None
+    over: tuple[str, ...] = ()
+    """Measures that lost more than the recipe allows."""
+    seconds: Known = None
+    measures: tuple[Kept, ...] = ()
+    kinds: tuple[KindOfQuestion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """report.json."""
 
@@ -208,6 +251,8 @@ class Report:
     use: str = ""
     issues: IssueCount | None = None
     baselines: tuple[Bar, ...] = ()
+    forgetting: Forgetting | None = None
+    """None for a run that did not measure it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,20 @@ def summary(run: Path) -> RenderableType:
     seen = view(read_run(run))
     parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), Text()]
     parts += [_Metrics(seen), *_bar(seen), *_mended(seen)] if seen.metrics else []
-    return Group(*parts, *_cost(seen), Text.assemble(("report  ", "dim"), str(run / NAME)))
+    return Group(*parts, *_forgotten(seen), *_cost(seen), Text.assemble(("report  ", "dim"), str(run / NAME)))
 
 
 def _sentence(seen: View) -> Text:
     colour = {"better": "bold green", "worse": "bold red"}.get(seen.report.verdict.word, "bold yellow")
     return Text(figures.visible(seen.sentence), style=colour)
+
+
+def _forgotten(seen: View) -> list[Text]:
+    """What tuning cost of what the model could do before."""
+    found = seen.report.forgetting
+    if found is None:
+        return []
+    return [Text(figures.visible(found.sentence), style="bold red" if found.word == "forgot" else ""), Text()]
 
 
 def _cost(seen: View) -> list[Text]:

@@ -9,6 +9,7 @@ from luthier.report.changed import Changes, changes
 from luthier.report.curves import Chart, charts
 from luthier.report.figures import NOTHING, count, duration, energy, finite, memory, number, places, words
 from luthier.report.folder import Run
+from luthier.report.forgetting import ForgettingView, forgetting_view
 from luthier.report.ledger import Ledger, ledger, worst_first
 from luthier.report.records import ClassResult, Comparison, Confusion, Interval, Report, Verdict
 from luthier.report.whiskers import IntervalPlot, interval_plot
@@ -59,6 +60,7 @@ class View:
     """Weakest tuned F1 first."""
     confusions: tuple[Confusion, ...]
     changes: Changes | None
+    forgetting: ForgettingView | None
     ledger: Ledger
     issues: tuple[Issue, ...] | None
     cost: tuple[tuple[str, str, str], ...]
@@ -88,6 +90,7 @@ def view(run: Run) -> View:
         classes=tuple(sorted(report.classes or (), key=lambda result: result.tuned.f1 or 0.0)),
         confusions=report.confusions or (),
         changes=changes(run.predictions or (), judged_by=report.verdict.metric),
+        forgetting=forgetting_view(report.forgetting),
         ledger=ledger(run.rows),
         issues=None if run.issues is None else worst_first(run.issues),
         cost=_cost(report),

@@ -44,6 +44,7 @@ def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
         "trainable": expected.trainable,
         "parameters": expected.parameters,
         "cost": dict(asdict(expected.cost)),
+        "forgetting_s": expected.forgetting_s,
         "not_used": [dict(asdict(row)) for row in prepared.rows if row.fate != "kept"],
         "issues": [dict(asdict(issue)) for issue in prepared.issues],
     }

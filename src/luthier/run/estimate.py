@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from luthier.batch import pack
+from luthier.evaluate.forgetting import tokens_of_forgetting
 from luthier.run.prepare import Prepared
 from luthier.train.forecast import Estimate, Forecast, estimate, forecast
 from luthier.train.log import spoken
@@ -25,6 +26,8 @@ class Expected:
     """Training and evaluating together."""
     trainable: int
     parameters: int
+    forgetting_s: float
+    """Of that, what measuring the forgetting takes."""
 
     def told(self) -> str:
         """For people."""
@@ -36,6 +39,7 @@ class Expected:
             f"({self.trainable / self.parameters:.2%})\n"
             f"estimate: {spoken(cost.seconds)}, {cost.peak_bytes / 2**30:.1f} GiB, {cost.energy_wh:.2g} Wh "
             f"({cost.assumption})"
+            + (f"; of it {spoken(self.forgetting_s)} to see what it forgets" if self.forgetting_s else "")
         )
 
 
@@ -44,10 +48,21 @@ def expect(prepared: Prepared) -> Expected:
     recipe, network = prepared.recipe, prepared.model.network
     size = forecast(prepared.sequences, recipe.train)
     cost = estimate(prepared.model, recipe.objective, size)
-    more = 1 + _evaluation_tokens(prepared) / max(1, size.distinct)
+    forgetting = _forgetting_tokens(prepared)
+    more = 1 + (_evaluation_tokens(prepared) + forgetting) / max(1, size.distinct)
+    forgetting_s = cost.seconds * forgetting / max(1, size.distinct)
     cost = replace(cost, seconds=cost.seconds * more, energy_wh=cost.energy_wh * more)
     learned = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    return Expected(size, cost, learned, sum(parameter.numel() for parameter in network.parameters()))
+    return Expected(size, cost, learned, sum(parameter.numel() for parameter in network.parameters()), forgetting_s)
+
+
+def _forgetting_tokens(prepared: Prepared) -> int:
+    """What measuring the forgetting costs, both sides together, in tokens of training."""
+    if not prepared.recipe.forgetting.measure:
+        return 0
+    read, written = tokens_of_forgetting(prepared.model)
+    rows = 2 * sum(len(one.examples) for one in prepared.earlier)
+    return round(FORWARD_SHARE * (read + DECODING * written + rows * _asked_tokens(prepared)))
 
 
 def _evaluation_tokens(prepared: Prepared) -> int:
@@ -55,7 +70,11 @@ def _evaluation_tokens(prepared: Prepared) -> int:
     train = prepared.recipe.train
     looks = train.evaluations_per_epoch * train.epochs
     rows = len(prepared.asked) + len(prepared.compared) + looks * len(prepared.watched)
+    return round(rows * FORWARD_SHARE * _asked_tokens(prepared))
+
+
+def _asked_tokens(prepared: Prepared) -> float:
+    """Tokens of a forward that asking and scoring one row takes, judged from training rows."""
     some = prepared.sequences[:64]
-    asked = 2 * pack(some).distinct / len(some)
     written = sum(one.supervised for one in some) / len(some) if prepared.task.kind == "text" else 0
-    return round(rows * FORWARD_SHARE * (asked + DECODING * written))
+    return 2 * pack(some).distinct / len(some) + DECODING * written

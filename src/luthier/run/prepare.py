@@ -22,6 +22,7 @@ from luthier.model.accept import open_model
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
 from luthier.run.audit import before_training, summed
+from luthier.run.earlier import Earlier, read_earlier
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
 from luthier.words import counted
@@ -48,6 +49,8 @@ class Prepared:
     cut: tuple[Issue, ...]
     """Rows that do not fit."""
     task: Task
+    earlier: tuple[Earlier, ...] = ()
+    """Files of rows that the model should still be good at."""
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -97,12 +100,18 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
     kept, fit = _whole(learned, rendered, model)
     prove(kept, fit, model.tokenizer, stop=model.stop, learn=recipe.data.learn)
     judged, too_long = _fitting(splits, model)
+    earlier = read_earlier(recipe, model)
+    for one in earlier:
+        show.say(_remembered(one))
     left_out = [*too_long, *wrong, *(left for reading in readings.values() for left in reading.left_out)]
     by_id = {example.id: row for example, row in zip(learned, rendered, strict=True)}
     return Prepared(
         recipe=recipe,
         model=model,
-        files={role: reading.file for role, reading in readings.items()},
+        files={
+            **{role: reading.file for role, reading in readings.items()},
+            **{f"forgetting {at}": one.file for at, one in enumerate(earlier, start=1)},
+        },
         shown_labels=shown_labels,
         splits={**splits, **judged},
         sequences=tuple(one.sequence for row in fit for one in row),
@@ -111,6 +120,7 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
         audit=audit,
         cut=(*cut(rendered, max_length=model.max_length), *(_too_long(left) for left in too_long)),
         task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),
+        earlier=earlier,
     )
 
 
@@ -209,6 +219,12 @@ def _told(readings: dict[str, Reading], splits: dict[str, tuple[Example, ...]]) 
         + (f"; {left:,} left out" if left else "")
         + (f"; {counted(len(labels), 'label')}" if labels else "")
     )
+
+
+def _remembered(one: Earlier) -> str:
+    left = f"; {one.left_out:,} left out" if one.left_out else ""
+    asked = f"{counted(len(one.examples), 'row')} asked before and after, by {one.task.primary}"
+    return f"what it should not forget: {one.name}: {asked}{left}"
 
 
 def _sharing(model: Model) -> str:

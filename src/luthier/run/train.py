@@ -14,6 +14,7 @@ from luthier.evaluate import Evaluation, evaluate, evaluation, lower_is_better, 
 from luthier.methods import restore, save, switched_off
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
+from luthier.run import forget
 from luthier.run.assess import judge
 from luthier.run.assistant import recipe_of
 from luthier.run.estimate import Expected, expect
@@ -41,6 +42,11 @@ class Outcome:
     """None for a run that was finished before."""
     report: Mapping[str, Json] | None
     """What report.json holds; None for a run that was interrupted."""
+
+    @property
+    def failed(self) -> str | None:
+        """Why a finished run did not pass what its recipe demands of it; None where it did."""
+        return None if self.report is None else forget.overdrawn(self.report)
 
 
 def train(recipe: Recipe, *, show: Show | None = None) -> Outcome:
@@ -79,6 +85,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
         write_beginning(prepared, folder)
     spent = Spent(folder, Meter(prepared.model.device).start())
     base = _base(prepared, folder, show)
+    could = forget.before(prepared, folder, show)
     with show.training() as progress:
         result = fit(
             prepared.model,
@@ -100,7 +107,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             f"stopped and saved after step {result.steps} of {result.planned}; go on: luthier train --resume {folder}"
         )
         return Outcome(folder, result, None)
-    return Outcome(folder, result, _finish(prepared, folder, base, result, expected, spent, show))
+    return Outcome(folder, result, _finish(prepared, folder, base, could, result, expected, spent, show))
 
 
 def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
@@ -158,6 +165,7 @@ def _finish(
     prepared: Prepared,
     folder: Path,
     base: Evaluation | None,
+    could: forget.Before | None,
     result: TrainResult,
     expected: Expected,
     spent: Spent,
@@ -170,7 +178,9 @@ def _finish(
     if tuned is not None:
         write_predictions(folder / "predictions.jsonl", tuned.rows, None if base is None else base.rows)
     validation = _validated(prepared, folder, show) if tuned is not None else None
+    forgot = forget.after(prepared, folder, could, show)
     made = report(prepared, folder, base, tuned, result, expected, spent.read(), validation)
+    made["forgetting"] = forgot
     write_json(folder / "report.json", made)
     write_report(folder)
     return made
