@@ -49,6 +49,7 @@ def report(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": task_json(prepared.task, tuned),
         **_judged(base, tuned, validation),
+        "replay": _replay(prepared),
         "cost": {"estimate": _plain(expected.cost), "took": _plain(took)},
         "speed": {
             "distinct_per_s": result.distinct / max(result.seconds, 1e-9),
@@ -99,6 +100,15 @@ def _among(tuned: Evaluation, base: Evaluation) -> Evaluation:
     asked = {row.id for row in base.rows}
     rows = [row for row in tuned.rows if row.id in asked]
     return evaluation(rows, tuned.task, unfinished=tuned.unfinished, resamples=tuned.resamples, seed=tuned.seed)
+
+
+def _replay(prepared: Prepared) -> Json:
+    """What was learned beside the task; null where nothing was."""
+    made, mix = prepared.replayed, prepared.recipe.mix
+    if made is None:
+        return None
+    rows = sum(row.fate == "kept" for row in made.ledger)
+    return {"source": mix.source, "share": mix.replay, "rows": rows, "seconds": round(made.seconds, 1)}
 
 
 def _shown(prepared: Prepared) -> list[Json]:

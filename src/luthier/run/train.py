@@ -21,7 +21,7 @@ from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
 from luthier.run.folder import Spent, same_data, write_beginning
 from luthier.run.outcome import report
-from luthier.run.prepare import Prepared, prepare
+from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
 from luthier.train.log import Progress, StepRecord
 from luthier.train.loop import TrainResult, fit
@@ -71,14 +71,14 @@ def resume(folder: Path, *, show: Show | None = None) -> Outcome:
     if (folder / "report.json").exists():
         show.say(f"{folder} is finished; `luthier evaluate {folder}` judges it on other rows")
         return Outcome(folder, None, json.loads((folder / "report.json").read_text(encoding="utf-8")))
-    prepared = prepare(recipe, show)
+    prepared = prepare(recipe, show, folder=folder)
     same_data(folder, prepared.files)
     return _carry_out(prepared, folder, show, resumed=True)
 
 
 def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -> Outcome:
     recipe, network = prepared.recipe, prepared.model.network
-    recipe.method.attach(network, dtype=prepared.model.dtype, seed=recipe.train.seed)
+    attach(prepared)
     expected = expect(prepared)
     show.say(expected.told())
     if not resumed:
@@ -94,6 +94,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             recipe.train,
             folder=folder,
             hooks=_hooks(prepared, progress, spent),
+            replay=prepared.replayed.replay if prepared.replayed is not None else None,
             resume=resumed,
             default_lr=recipe.method.usual_lr(network),
         )
