@@ -20,6 +20,10 @@ def probe(
     input: Annotated[str | None, typer.Option(help="Column of the input.")] = None,
     output: Annotated[str | None, typer.Option(help="Column of the wanted answer.")] = None,
     rows: Annotated[int, typer.Option(help="Rows drawn, with the labels in proportion; 0 takes all.")] = 60,
+    base_rows: Annotated[
+        int,
+        typer.Option(help="Of these, rows that the base model is asked, too: it is many times slower; 0 takes all."),
+    ] = 20,
     only: Annotated[
         list[str] | None, typer.Option(help="Perturbation or family to ask, or module:function of your own.")
     ] = None,
@@ -43,7 +47,15 @@ def probe(
     from luthier.run.probe import probe as carry_out
     from luthier.run.show import Show
 
-    options = ProbeOptions(rows or None, tuple(only or ()), tuple(without or ()), tuple(slice or ()), drop, seed)
+    options = ProbeOptions(
+        rows=rows or None,
+        base_rows=base_rows or None,
+        only=tuple(only or ()),
+        without=tuple(without or ()),
+        slices=tuple(slice or ()),
+        drop=drop,
+        seed=seed,
+    )
     done = carry_out(
         run,
         data,

@@ -27,6 +27,7 @@ def as_json(found: Probe, *, name: str, data: str, sentences: Sequence[str], fai
         "judged_by": judged_by(planned.task),
         "rows": len(planned.rows),
         "rows_in_all": planned.of,
+        "base_rows": len(planned.compared.rows) if found.base is not None else 0,
         "cases": len(planned.cases),
         "seed": planned.options.seed,
         "drop": planned.options.drop,

@@ -61,7 +61,9 @@ def _overall(found: Probe) -> list[str]:
     said = f"The tuned model {failure(found)} in {_share(found.tuned)} of {of}"
     if found.base is None or found.base.interval is None:
         return [f"{said}."]
-    return [f"{said}; the base model in {_share(found.base)} of {found.base.n:,}.", *_whole_difference(found)]
+    compared = counted(len(found.plan.compared.rows), "row")
+    base = f"the base model in {_share(found.base)} of {found.base.n:,} about {compared}"
+    return [f"{said}; {base}.", *_whole_difference(found)]
 
 
 def _whole_difference(found: Probe) -> list[str]:
@@ -69,10 +71,11 @@ def _whole_difference(found: Probe) -> list[str]:
     if one is None:
         return []
     value, around = points(one, 1)
+    same = f" on the same {counted(len(found.plan.compared.rows), 'row')}"
     if not one.seen:
-        return [f"Whether tuning made it steadier cannot be told (difference {value} points {around})."]
+        return [f"Whether tuning made it steadier cannot be told (difference {value} points {around}{same})."]
     word = "steadier" if one.value < 0 else "less steady"
-    return [f"Tuning made it {word} (difference {value} points {around}, {figures.p_value(one.p)})."]
+    return [f"Tuning made it {word} (difference {value} points {around}{same}, {figures.p_value(one.p)})."]
 
 
 def _weakest(found: Probe) -> list[str]:

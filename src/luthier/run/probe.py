@@ -144,9 +144,10 @@ def _tell(planned: Plan, *, against_base: bool, show: Show) -> None:
     """How much is to be asked, and what cannot be."""
     drawn = counted(len(planned.rows), "row")
     some = f"{drawn} of {planned.of:,}" if len(planned.rows) < planned.of else drawn
-    models = " of each of two models" if against_base else ""
+    compared = planned.compared
+    base = f"; {compared.questions:,} of the base, on {counted(len(compared.rows), 'row')}" if against_base else ""
     changes = counted(len(planned.perturbations), "perturbation")
-    show.say(f"{some}, {changes}: {counted(planned.questions, 'question')}{models}")
+    show.say(f"{some}, {changes}: {counted(planned.questions, 'question')} of the tuned model{base}")
     if planned.unasked:
         row, name, why = planned.unasked[0]
         what = f"{row}, {name}" if name else row
@@ -163,7 +164,7 @@ def _asked(planned: Plan, assistant: Assistant, *, against_base: bool, show: Sho
         removable = recipe.method.removable
         with switched_off(assistant.tuned.network) if removable else nullcontext():
             model = assistant.tuned if removable else open_model(recipe.model)
-            base = replies(planned, answering(model, planned.task, budget=budget), _Left("base", show))
+            base = replies(planned.compared, answering(model, planned.task, budget=budget), _Left("base", show))
     return judge(planned, tuned, base)
 
 

@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from difflib import SequenceMatcher
 from random import Random
 from typing import Final
 
@@ -107,10 +106,18 @@ def _spelling(before: str, after: str) -> bool:
 
 
 def _one_slip(before: str, after: str) -> bool:
+    """One letter other or missing, or two neighbours swapped, in a word that is no number and no negation."""
     if _NUMBER.search(before) or _NEGATION.search(before):
         return False
-    same = sum(block.size for block in SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks())
-    return len(before) - same <= 1 and abs(len(before) - len(after)) <= 1
+    start = _alike_until(before, after)
+    rest, other = before[start:], after[start:]
+    end = _alike_until(rest[::-1], other[::-1])
+    had, has = rest[: len(rest) - end], other[: len(other) - end]
+    return (len(had) <= 1 and len(has) <= 1) or (len(had) == 2 and had == has[::-1])
+
+
+def _alike_until(one: str, other: str) -> int:
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _sense(before: str, after: str) -> bool:

@@ -13,6 +13,9 @@ class ProbeOptions:
 
     rows: int | None = 60
     """Rows that are perturbed: a fixed sample with the labels in proportion; None takes all."""
+    base_rows: int | None = 20
+    """Of these rows, those that the base model is asked, too; None asks all. It is not sure of any label, so each of
+    its choices costs many times a tuned model's."""
     only: tuple[str, ...] = ()
     """Perturbations or families to ask, or `module:function` of your own; empty asks all of Luthier's."""
     without: tuple[str, ...] = ()
@@ -27,6 +30,7 @@ class ProbeOptions:
     def __post_init__(self) -> None:
         bounds = [
             ("rows", self.rows is None or self.rows >= 1, "at least 1, or none"),
+            ("base_rows", self.base_rows is None or self.base_rows >= 1, "at least 1, or none"),
             ("drop", 0 <= self.drop < 1, "a share in [0, 1)"),
             ("seed", self.seed >= 0, "0 or more"),
         ]

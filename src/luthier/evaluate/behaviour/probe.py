@@ -48,8 +48,16 @@ class Plan:
 
     @property
     def questions(self) -> int:
-        """Prompts that one model is asked."""
+        """Prompts that the tuned model is asked."""
         return len(self.rows) + len(self.cases)
+
+    @property
+    def compared(self) -> Plan:
+        """What the base is asked, too: the same changes of the first of these rows."""
+        options = self.options
+        rows = sample(self.rows, options.base_rows or len(self.rows), seed=options.seed)
+        kept = {row.id for row in rows}
+        return replace(self, rows=rows, cases=tuple(case for case in self.cases if case.row.id in kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +111,11 @@ def replies(planned: Plan, answer: Answering, progress: Progress) -> list[Said]:
 
 
 def judge(planned: Plan, tuned: Sequence[Said], base: Sequence[Said] | None = None) -> Probe:
-    """Judges what `replies` gave, of the tuned model and of its base."""
-    after, before = _outcomes(planned, tuned), None if base is None else _outcomes(planned, base)
+    """Judges what `replies` gave: of the tuned model to the plan, of its base to what is `compared` of it."""
+    after = _outcomes(planned, tuned)
+    before = {} if base is None else _outcomes(planned.compared, base)
     found = tuple(
-        Judged(case, after[at], None if before is None else before[at]) for at, case in enumerate(planned.cases)
+        Judged(case, after[case.row.id, case.name], before.get((case.row.id, case.name))) for case in planned.cases
     )
     seed = planned.options.seed
     invariant = [one for one in found if planned.perturbations[one.case.name].expects == "same"]
@@ -121,20 +130,18 @@ def judge(planned: Plan, tuned: Sequence[Said], base: Sequence[Said] | None = No
     )
 
 
-def _outcomes(planned: Plan, said: Sequence[Said]) -> list[Outcome]:
+def _outcomes(planned: Plan, said: Sequence[Said]) -> dict[tuple[str, str], Outcome]:
+    """(row, perturbation) -> what came of it."""
     first = {row.id: one for row, one in zip(planned.rows, said, strict=False)}
     drop = planned.options.drop * named(judged_by(planned.task)).top
-    return [
-        outcome(
-            planned.perturbations[case.name].expects,
-            first[case.row.id],
-            one,
-            bait=case.bait,
-            choice=planned.task.kind == "choice",
-            drop=drop,
+    choice = planned.task.kind == "choice"
+    pairs = zip(planned.cases, said[len(planned.rows) :], strict=True)
+    return {
+        (case.row.id, case.name): outcome(
+            planned.perturbations[case.name].expects, first[case.row.id], one, bait=case.bait, choice=choice, drop=drop
         )
-        for case, one in zip(planned.cases, said[len(planned.rows) :], strict=True)
-    ]
+        for case, one in pairs
+    }
 
 
 def _unfit(row: Example, task: Task, model: Model, dress: Dress) -> str | None:
