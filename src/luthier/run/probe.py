@@ -95,14 +95,18 @@ def probe(
     planned = plan(rows, _task(run, assistant, rows), options, model=assistant.tuned, dress=_dress(assistant))
     _tell(planned, against_base=against_base, show=show)
     found = _asked(planned, assistant, against_base=against_base, show=show)
-    folder = out or run / "probe"
     failed = tuple(why for gate in gated if (why := _failure(found, gate)) is not None)
-    facts = as_json(found, name=run.name, data=data or "the run's test rows", sentences=sentences(found), failed=failed)
-    folder.mkdir(parents=True, exist_ok=True)
+    return _written(found, out or run / "probe", name=run.name, data=data or "the run's test rows", failed=failed)
+
+
+def _written(found: Probe, folder: Path, *, name: str, data: str, failed: tuple[str, ...]) -> Probed:
+    """Everything that is kept of a probe."""
+    facts = as_json(found, name=name, data=data, sentences=sentences(found), failed=failed)
     cases = [json.dumps(case_json(one, found), ensure_ascii=False, allow_nan=False) for one in found.judged]
+    folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "probe.jsonl", "".join(line + "\n" for line in cases))
     write_json(folder / "probe.json", facts)
-    write(folder, found, name=run.name, failed=failed)
+    write(folder, found, name=name, failed=failed)
     return Probed(found, facts, folder, failed)
 
 
