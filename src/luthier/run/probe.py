@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import monotonic
 
 from luthier.data.read import ReadOptions, dress, read, undress
 from luthier.errors import RecipeError
-from luthier.evaluate import Task, merge_references
+from luthier.evaluate import Progress, Task, merge_references
 from luthier.evaluate.behaviour import chosen
 from luthier.evaluate.behaviour.options import ProbeOptions
 from luthier.evaluate.behaviour.probe import Dress, Plan, Probe, answering, judge, plan, replies
@@ -31,8 +30,6 @@ from luthier.words import counted
 
 ALL = "all"
 """Names the failure rate of all invariance tests together, where a gate is set."""
-TELL_S = 20.0
-"""Off a terminal, seconds between two lines about the time left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,34 +159,18 @@ def _asked(planned: Plan, assistant: Assistant, *, against_base: bool, show: Sho
     """Both models' answers, judged."""
     budget, recipe = assistant.recipe.evaluate.token_budget, assistant.recipe
     with show.stages():
-        tuned = replies(planned, answering(assistant.tuned, planned.task, budget=budget), _Left("tuned", show))
+        tuned = replies(planned, answering(assistant.tuned, planned.task, budget=budget), _progress("tuned", show))
         if not against_base:
             return judge(planned, tuned)
         removable = recipe.method.removable
         with switched_off(assistant.tuned.network) if removable else nullcontext():
             model = assistant.tuned if removable else open_model(recipe.model)
-            base = replies(planned.compared, answering(model, planned.task, budget=budget), _Left("base", show))
+            base = replies(planned.compared, answering(model, planned.task, budget=budget), _progress("base", show))
     return judge(planned, tuned, base)
 
 
-class _Left:
-    """Progress of one model, with the time left: on a terminal by the bar, else by a line now and then."""
-
-    def __init__(self, title: str, show: Show) -> None:
-        self.title, self.show = title, show
-        self._begun: dict[str, float] = {}
-        self._told = monotonic()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Told (stage, rows done, rows in all) now and then."""
-        if self.show.console.is_terminal:
-            return self.show.stage(f"{self.title}: {stage}", done, total)
-        now = monotonic()
-        begun = self._begun.setdefault(stage, self._told)
-        if done < total and now - self._told >= TELL_S:
-            left = figures.duration((now - begun) * (total - done) / done)
-            self.show.say(f"{self.title}: {stage}: {done:,} of {total:,}, about {left} left")
-            self._told = now
+def _progress(title: str, show: Show) -> Progress:
+    return lambda stage, done, total: show.stage(f"{title}: {stage}", done, total)
 
 
 def _failure(found: Probe, gate: Gate) -> str | None:

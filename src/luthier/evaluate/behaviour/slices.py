@@ -12,12 +12,12 @@ from typing import TypeAlias
 import numpy as np
 
 from luthier.checks.language import UNSURE, installed, language
-from luthier.data.text import closest
 from luthier.errors import DataError
 from luthier.evaluate.behaviour.cases import wish
 from luthier.evaluate.behaviour.perturbation import Perturbation
 from luthier.evaluate.behaviour.rates import Judged, Rate, of_base, of_tuned, rate
 from luthier.types import Example
+from luthier.words import closest
 
 FEWEST = 20
 """Rows of a value from which its rate is told."""
