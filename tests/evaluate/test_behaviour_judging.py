@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from tiny_chat import labelled, tiny_model
 
-from luthier.errors import DataError
+from luthier.errors import DataError, RecipeError
 from luthier.evaluate import Task, evaluate, infer
 from luthier.evaluate.behaviour import perturbations
-from luthier.evaluate.behaviour.answers import Said
+from luthier.evaluate.behaviour.answers import Said, judged_by
 from luthier.evaluate.behaviour.judge import outcome
 from luthier.evaluate.behaviour.options import ProbeOptions
 from luthier.evaluate.behaviour.probe import Answering, Plan, Probe, answering, judge, plan, replies
@@ -215,3 +215,21 @@ def test_a_real_model_is_asked_what_evaluation_asks() -> None:
     assert [one.logprob for one in answers] == pytest.approx([row.logprob for row in expected], abs=1e-4)
     assert [one.score for one in answers] == [row.scores["accuracy"] for row in expected]
     assert perturbations["emptied"].expects == "doubt"
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        (TASK, "accuracy"),
+        (Task("choice", LABELS, ("macro_f1", "accuracy"), "macro_f1", 16), "accuracy"),
+        (Task("text", (), ("bleu", "chrf"), "loss", 16), "chrf"),
+    ],
+)
+def test_failures_are_judged_by_a_metric_that_means_something_for_one_answer(task: Task, name: str) -> None:
+    assert judged_by(task) == name
+
+
+@pytest.mark.parametrize("task", [Task("choice", LABELS, ("macro_f1",), "macro_f1", 16), replace(TASK, kind="loss")])
+def test_a_task_without_such_a_metric_or_without_answers_is_refused(task: Task) -> None:
+    with pytest.raises(RecipeError):
+        judged_by(task)

@@ -78,7 +78,7 @@ def render(found: Probe, *, name: str, failed: Sequence[str]) -> str:
             found=found,
             name=name,
             failed=failed,
-            headline=first,
+            headline=first.replace(" %", "\N{NO-BREAK SPACE}%"),
             details=rest,
             facts=facts(found),
             invariant=[line for line in lines if line.perturbation.expects == "same"],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from luthier.evaluate.behaviour.answers import Said, judged_by
 from luthier.evaluate.behaviour.probe import Probe
 from luthier.evaluate.behaviour.rates import Line, Rate
+from luthier.evaluate.behaviour.slices import FEWEST
 from luthier.report import figures
 from luthier.stats import Difference, Interval
 from luthier.words import counted
@@ -17,7 +18,7 @@ WEAKEST = 3
 
 def sentences(found: Probe) -> list[str]:
     """The outcome: how often answers change, by what most, what was obeyed, and where tuning made a difference."""
-    return [*_overall(found), *_weakest(found), *_directions(found), *_compared(found)]
+    return [*_overall(found), *_weakest(found), *_directions(found), *_compared(found), *_few(found)]
 
 
 def failure(found: Probe) -> str:
@@ -38,9 +39,14 @@ def span(one: Interval | None, decimals: int = 0) -> str:
 
 
 def points(one: Difference | None, decimals: int = 0) -> tuple[str, str]:
-    """`−12` and `[−20, −4]`, in percentage points; both empty where there is none."""
+    """`−12` and `[−20, −4]`, in percentage points; both empty where there is none.
+
+    Where the two never differ, no resample does, so that an interval would say too much.
+    """
     if one is None:
         return "", ""
+    if not one.differing:
+        return "0", "none differs"
     return (
         figures.number(100 * one.value, decimals, signed=True),
         figures.span(100 * one.low, 100 * one.high, decimals, signed=True),
@@ -110,6 +116,15 @@ def _compared(found: Probe) -> list[str]:
         for names, word in told
         if names
     ]
+
+
+def _few(found: Probe) -> list[str]:
+    """A warning where intervals over all tests together rest on few rows."""
+    asked = [found.plan.rows, found.plan.compared.rows] if found.base is not None else [found.plan.rows]
+    fewest = min(map(len, asked))
+    if fewest >= FEWEST:
+        return []
+    return [f"Intervals over all tests together are too narrow with {counted(fewest, 'row')}; {FEWEST} or more hold."]
 
 
 def _share(one: Rate) -> str:

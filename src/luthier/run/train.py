@@ -169,10 +169,20 @@ def _finish(
     tuned = _evaluated(prepared, prepared.asked, "after tuning", show) if prepared.asked else None
     if tuned is not None:
         write_predictions(folder / "predictions.jsonl", tuned.rows, None if base is None else base.rows)
-    made = report(prepared, folder, base, tuned, result, expected, spent.read())
+    validation = _validated(prepared, folder, show) if tuned is not None else None
+    made = report(prepared, folder, base, tuned, result, expected, spent.read(), validation)
     write_json(folder / "report.json", made)
     write_report(folder)
     return made
+
+
+def _validated(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
+    """The tuned model on the watched rows, kept beside the test rows: what a choice's temperature is fitted on."""
+    if prepared.task.kind != "choice" or not prepared.recipe.evaluate.margin or not prepared.watched:
+        return None
+    found = _evaluated(prepared, prepared.watched, "confidence", show)
+    write_predictions(folder / "validation.jsonl", found.rows, split="validation")
+    return found
 
 
 def _check_place(folder: Path) -> None:

@@ -11,6 +11,7 @@ from luthier.evaluate.loss import losses
 from luthier.evaluate.measure import row_scores
 from luthier.evaluate.question import Progress, ask
 from luthier.evaluate.task import Task, answers
+from luthier.metrics import named
 from luthier.model.forward import evaluating
 from luthier.model.load import Model
 from luthier.types import Example
@@ -30,14 +31,15 @@ class Said:
 def judged_by(task: Task) -> str:
     """The metric that says of a single answer how right it is: the task's own, where it means something for one row.
 
-    Raises RecipeError where none of the task's metrics does.
+    Raises RecipeError for a task without answers, and where none of its metrics does.
     """
-    single = row_scores([""], [[""]], task)[0]
-    if task.primary in single:
-        return task.primary
+    if task.kind not in ("choice", "text"):
+        raise RecipeError(f"a task of the kind {task.kind!r} has no answers to probe; take one of labels or of texts")
+    known = [name for name in (task.primary, *task.metrics) if name in task.metrics]
+    single = [name for name in known if named(name).by_row and named(name).better == "higher"]
     if not single:
         raise RecipeError(f"{', '.join(task.metrics)}: none says how right a single answer is; name one more metric")
-    return next(iter(single))
+    return single[0]
 
 
 def said(model: Model, examples: Sequence[Example], task: Task, *, budget: int, progress: Progress) -> list[Said]:
