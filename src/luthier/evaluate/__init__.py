@@ -3,7 +3,6 @@
 task.py         what is asked and what is measured, inferred from the examples
 subset.py       a fixed stratified sample; rows of one prompt merged into one with all references
 run.py          one model on some examples: question.py -> answer.py and loss.py -> measure.py
-stats.py        intervals, paired differences, rows needed
 verdict.py      base beside tuned
 tables.py       the pieces of report.json
 predictions.py  predictions.jsonl, written and read
