@@ -118,6 +118,13 @@ def test_rows_that_stand_or_fall_together_are_worth_their_groups() -> None:
     assert independent_groups(np.array([0] * 8 + [1, 2])) == pytest.approx(100 / 66)
 
 
+def test_equal_answers_on_few_rows_leave_room_for_a_difference() -> None:
+    same = sample(np.array([1.0, 0.0] * 6))
+    found = paired(same, same, resamples=50, rng=rng())
+    assert (found.value, found.p, found.seen) == (0, 1, False)
+    assert (-found.low, found.high) == pytest.approx((wilson(0, 12).high, wilson(0, 12).high))
+
+
 def test_a_score_that_is_no_number_shows_no_difference() -> None:
     broken = np.array([np.nan] + [1.0] * 20)
     assert not paired(sample(broken), sample(np.zeros(21)), resamples=50, rng=rng()).seen

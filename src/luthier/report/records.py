@@ -172,6 +172,16 @@ class OnAll:
 
 
 @dataclass(frozen=True, slots=True)
+class Reads:
+    """How often the test rows were read before this run."""
+
+    before: int = 0
+    by: tuple[str, ...] = ()
+    """Run folders and models, the oldest first."""
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """What a simple method without a language model reaches: the bar a tuned model must beat."""
 
@@ -208,6 +218,8 @@ class Report:
     use: str = ""
     issues: IssueCount | None = None
     baselines: tuple[Bar, ...] = ()
+    reads: Reads | None = None
+    """None for a run without test rows."""
 
 
 @dataclass(frozen=True, slots=True)

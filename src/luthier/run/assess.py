@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from luthier.checks import Corpus, checks
 from luthier.data.read import ReadOptions, read
 from luthier.errors import DataError, RecipeError, RunError
 from luthier.evaluate import EvaluateOptions, Evaluation, Task, compare, evaluate, infer, merge_references
+from luthier.evaluate.reads import Read
 from luthier.evaluate.verdict import Verdict
 from luthier.methods import switched_off
 from luthier.methods.tuned import open_tuned
@@ -22,9 +24,22 @@ from luthier.run.assistant import recipe_of
 from luthier.run.audit import told
 from luthier.run.files import read_json
 from luthier.run.folder import same_data
+from luthier.run.looks import looked_again
 from luthier.run.prepare import read_splits
 from luthier.run.show import Show
 from luthier.types import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """How a model did on rows."""
+
+    tuned: Evaluation
+    base: Evaluation | None
+    """The run's base on the same rows; None where it was not asked."""
+    verdict: Verdict | None
+    before: tuple[Read, ...]
+    """Earlier readings of the same rows."""
 
 
 def assess(
@@ -35,33 +50,34 @@ def assess(
     options: EvaluateOptions | None = None,
     against_base: bool = True,
     show: Show | None = None,
-) -> tuple[Evaluation, Evaluation | None, Verdict | None]:
+) -> Assessed:
     """A run's tuned model, or any model by name, on the run's test rows or on those of a file.
 
-    Returns how it did, how its base did, and the verdict; the last two only for a run, where `against_base`.
+    Its base is asked only for a run, where `against_base`. The reading of the rows is noted.
     Raises RecipeError for a model without a file, and what reading and opening raise.
     """
     show = show or Show()
     run = Path(target)
     if not (run / "recipe.yaml").is_file():
-        return _of_model(target, data, reading or ReadOptions(), options or EvaluateOptions(), show), None, None
+        return _of_model(target, data, reading or ReadOptions(), options or EvaluateOptions(), show)
     recipe = recipe_of(run)
     options = options or recipe.evaluate
-    rows, task = _rows(run, recipe, data, reading, show)
+    rows, task, look = _rows(run, recipe, data, reading, show)
     model = open_tuned(run)
     tuned = judge(model, rows, task, options, "tuned", show)
-    if not against_base:
-        return tuned, None, None
-    base = _base(recipe, model, rows, task, options, show)
-    return tuned, base, compare(base, tuned)
+    base = _base(recipe, model, rows, task, options, show) if against_base else None
+    return Assessed(tuned, base, None if base is None else compare(base, tuned), look())
 
 
-def _of_model(name: str, data: str | None, reading: ReadOptions, options: EvaluateOptions, show: Show) -> Evaluation:
+def _of_model(name: str, data: str | None, reading: ReadOptions, options: EvaluateOptions, show: Show) -> Assessed:
     if data is None:
         raise RecipeError(f"{name}: is no run folder, so it needs rows to be judged on: --data FILE")
     model = open_model(ModelOptions(name=name))
-    rows = merge_references(read(data, reading).examples)
-    return judge(model, rows, infer(rows, options, tokenizer=model.tokenizer), options, name, show)
+    found = read(data, reading)
+    rows = merge_references(found.examples)
+    tuned = judge(model, rows, infer(rows, options, tokenizer=model.tokenizer), options, name, show)
+    before = looked_again(name, name, found.examples, file=data, options=reading, labels=found.labels)
+    return Assessed(tuned, None, None, before)
 
 
 def _doubts(recipe: Recipe, asked: Sequence[Example]) -> list[str]:
@@ -76,21 +92,26 @@ def _doubts(recipe: Recipe, asked: Sequence[Example]) -> list[str]:
 
 def _rows(
     run: Path, recipe: Recipe, data: str | None, reading: ReadOptions | None, show: Show
-) -> tuple[tuple[Example, ...], Task]:
-    """The rows to ask, and the run's own task, with every label that the file brings besides."""
+) -> tuple[tuple[Example, ...], Task, Callable[[], tuple[Read, ...]]]:
+    """The rows to ask, the run's own task with every label that the file brings besides, what notes the reading."""
     task = _task(run)
     if data is None:
         readings, splits = read_splits(recipe.data)
         same_data(run, {role: reading.file for role, reading in readings.items()})
-        return merge_references(_asked(run, splits["test"])), task
+        own = readings.get("test", readings["train"]).file.path
+        noting = partial(looked_again, file=own, options=recipe.data, labels=readings["train"].labels)
+        look = partial(noting, str(run), recipe.model.name, splits["test"])
+        return merge_references(_asked(run, splits["test"])), task, look
     labels = read_json(run / "data.json").get("shown_labels")
-    asked = read(data, reading or replace(recipe.data, limit=None), labels=labels).examples
+    options = reading or replace(recipe.data, limit=None)
+    asked = read(data, options, labels=labels).examples
     for doubt in _doubts(recipe, asked):
         show.say(doubt)
     if task.kind == "choice":
         brought = {example.label for example in asked if example.label is not None}
         task = replace(task, labels=tuple(sorted({*task.labels, *brought})))
-    return merge_references(asked), task
+    look = partial(looked_again, str(run), recipe.model.name, asked, file=data, options=options, labels=labels)
+    return merge_references(asked), task, look
 
 
 def _task(run: Path) -> Task:

@@ -12,6 +12,7 @@ from luthier.run.audit import told
 from luthier.run.estimate import expect
 from luthier.run.prepare import Prepared, prepare
 from luthier.run.show import Show, coloured
+from luthier.run.visible import foreseen, told_visible
 from luthier.types import Json
 
 ROWS = 3
@@ -31,6 +32,8 @@ def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
     recipe.method.attach(prepared.model.network, dtype=prepared.model.dtype, seed=recipe.train.seed)
     expected = expect(prepared)
     show.say("\n" + expected.told())
+    can_show = foreseen(prepared)
+    show.say(told_visible(prepared, can_show))
     show.say("dry run: the gate holds on every row, and nothing was written")
     fates = [row.fate for row in prepared.rows]
     return {
@@ -44,6 +47,7 @@ def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
         "trainable": expected.trainable,
         "parameters": expected.parameters,
         "cost": dict(asdict(expected.cost)),
+        "visible": None if can_show is None else can_show.json(),
         "not_used": [dict(asdict(row)) for row in prepared.rows if row.fate != "kept"],
         "issues": [dict(asdict(issue)) for issue in prepared.issues],
     }

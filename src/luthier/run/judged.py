@@ -13,12 +13,14 @@ from rich.text import Text
 
 from luthier.data.read import ReadOptions
 from luthier.evaluate import Evaluation, Interval, verdict_json
+from luthier.evaluate.reads import Read, told
 from luthier.evaluate.tables import interval_json
 from luthier.evaluate.verdict import Verdict
 from luthier.recipe import Recipe
 from luthier.report import figures
 from luthier.run.assess import assess
 from luthier.run.assistant import recipe_of
+from luthier.run.looks import reads_json
 from luthier.run.show import Show
 from luthier.types import Json
 from luthier.words import counted
@@ -31,20 +33,22 @@ def judged(
     show = Show(silent=as_json)
     columns: dict[str, Evaluation] = {}
     verdicts: dict[str, Verdict] = {}
+    looks: dict[str, tuple[Read, ...]] = {}
     for target in targets:
-        tuned, before, verdict = assess(
-            target, data=data, reading=_reading(target, input, output), against_base=base, show=show
-        )
-        if before is not None and verdict is not None:
-            columns[f"{target} (base)"], verdicts[target] = before, verdict
-        columns[target] = tuned
+        found = assess(target, data=data, reading=_reading(target, input, output), against_base=base, show=show)
+        if found.base is not None and found.verdict is not None:
+            columns[f"{target} (base)"], verdicts[target] = found.base, found.verdict
+        columns[target], looks[target] = found.tuned, found.before
     if as_json:
-        print(json.dumps(_json(columns, verdicts), ensure_ascii=False, indent=1))
+        reads: dict[str, Json] = {name: reads_json(before) for name, before in looks.items()}
+        print(json.dumps({**_json(columns, verdicts), "reads": reads}, ensure_ascii=False, indent=1))
         return 0
     console = Console(highlight=False, soft_wrap=True)
     console.print(_table(columns))
     for verdict in verdicts.values():
         console.print("\n" + verdict.sentence, markup=False)
+    if before := next(iter(looks.values())):
+        console.print("\n" + told(before), markup=False)
     return 0
 
 

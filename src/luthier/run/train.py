@@ -19,9 +19,11 @@ from luthier.run.assistant import recipe_of
 from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
 from luthier.run.folder import Spent, same_data, write_beginning
+from luthier.run.looks import looked
 from luthier.run.outcome import report
 from luthier.run.prepare import Prepared, prepare
 from luthier.run.show import Show
+from luthier.run.visible import foreseen, told_visible
 from luthier.train.log import Progress, StepRecord
 from luthier.train.loop import TrainResult, fit
 from luthier.train.meter import Meter
@@ -75,6 +77,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     recipe.method.attach(network, dtype=prepared.model.dtype, seed=recipe.train.seed)
     expected = expect(prepared)
     show.say(expected.told())
+    show.say(told_visible(prepared, foreseen(prepared)))
     if not resumed:
         write_beginning(prepared, folder)
     spent = Spent(folder, Meter(prepared.model.device).start())
@@ -169,7 +172,8 @@ def _finish(
     tuned = _evaluated(prepared, prepared.asked, "after tuning", show) if prepared.asked else None
     if tuned is not None:
         write_predictions(folder / "predictions.jsonl", tuned.rows, None if base is None else base.rows)
-    made = report(prepared, folder, base, tuned, result, expected, spent.read())
+    before = looked(prepared, folder) if tuned is not None else ()
+    made = report(prepared, folder, base, tuned, result, expected, spent.read(), before)
     write_json(folder / "report.json", made)
     write_report(folder)
     return made

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from luthier.errors import ShapeError
-from luthier.stats.interval import percentile, reach, student, without_each
+from luthier.stats.interval import percentile, reach, student, wilson, without_each
 from luthier.stats.resample import swaps, weighings
 from luthier.stats.sample import FEWEST, LEVEL, Floats, Sample, Score
 
@@ -42,6 +42,7 @@ class Difference:
 def paired(base: Sample, tuned: Sample, *, resamples: int, rng: np.random.Generator) -> Difference:
     """Tuned minus base by a percentile bootstrap of whole groups, with a p-value.
 
+    Where right-or-wrong rows are all alike, no resample differs; the interval is then that of the share that could.
     Raises ShapeError if the two were not measured on the same number of rows.
     """
     return paired_all({"": base}, {"": tuned}, resamples=resamples, rng=rng)[""]
@@ -110,7 +111,11 @@ def _check(base: Mapping[str, Sample], tuned: Mapping[str, Sample]) -> None:
 def _difference(base: Sample, tuned: Sample, drawn: Floats, draws: int, rng: np.random.Generator) -> Difference:
     before, after = base.sums(), tuned.sums()
     value = tuned.value - base.value
-    if len(before) < FEWEST:
+    differing = int((before != after).any(axis=1).sum())
+    if base.is_proportion and not differing:
+        high = wilson(0, len(before)).high
+        low = -high
+    elif len(before) < FEWEST:
         low, high = student(value, without_each(tuned, after) - without_each(base, before))
     else:
         low, high = percentile(drawn, reach(len(before)))
@@ -124,5 +129,5 @@ def _difference(base: Sample, tuned: Sample, drawn: Floats, draws: int, rng: np.
         high=high,
         p=p,
         spread=float(np.std(drawn, ddof=1)),
-        differing=int((before != after).any(axis=1).sum()),
+        differing=differing,
     )
