@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 
 from luthier.errors import RecipeError
@@ -12,6 +11,7 @@ from luthier.metrics.metric import Mean, Metric, RowMetric
 from luthier.metrics.numeric import numeric
 from luthier.metrics.rouge import rouge1, rouge2, rouge_l
 from luthier.metrics.translation import Bleu, ChrF
+from luthier.words import closest
 
 metrics: dict[str, Metric] = {
     "accuracy": Mean(accuracy),
@@ -37,9 +37,8 @@ def named(name: str) -> Metric:
         return metrics[name]
     if ":" in name:
         return Mean(_imported(name))
-    near = get_close_matches(name, metrics, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(metrics)}, or name module:function"
-    raise RecipeError(f"{name!r} is not a metric; {hint}")
+    hint = closest(name, metrics) or f"; choose from {', '.join(metrics)}, or name module:function"
+    raise RecipeError(f"{name!r} is not a metric{hint}")
 
 
 def _imported(name: str) -> RowMetric:

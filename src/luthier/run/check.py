@@ -50,6 +50,11 @@ class Checked:
     facts: Mapping[str, Json]
     fixed: Fixed | None
 
+    @property
+    def passed(self) -> bool:
+        """Whether no gate finds anything: in the mended rows where there are any, else in those that were read."""
+        return not (self.found.failed if self.fixed is None else self.fixed.stops)
+
 
 def check(
     recipe: Recipe,
@@ -100,6 +105,8 @@ def check(
     write_text(out / "issues.jsonl", lines)
     facts = as_json(found, corpus, files)
     fixed = _fix(found, corpus, readings, recipe, mended, mend) if mended and not found.interrupted else None
+    if mended and found.interrupted:
+        show.say("stopped before every check was run, so no mended files were written")
     write_json(out / "audit.json", facts)
     return Checked(found, corpus, write_page(out, found, corpus, files), facts, fixed)
 
@@ -120,7 +127,7 @@ def _fix(
 
 
 def losses_of(run: Path) -> Callable[[Corpus], Mapping[str, float]]:
-    """How badly a run's tuned model foresees each row's answer, a token on average."""
+    """How badly a run's tuned model foresees each row's answer: the nats of its learned tokens."""
 
     def losses(corpus: Corpus) -> Mapping[str, float]:
         recipe, model = recipe_of(run), open_tuned(run)
@@ -129,7 +136,7 @@ def losses_of(run: Path) -> Callable[[Corpus], Mapping[str, float]]:
         questions = ask(rows, model.tokenizer, longest=model.max_length)
         with evaluating(model):
             found = row_losses(model, questions, budget=recipe.evaluate.token_budget, progress=corpus.progress)
-        return {row.id: one.mean for row, one in zip(rows, found, strict=True)}
+        return {row.id: one.total for row, one in zip(rows, found, strict=True)}
 
     return losses
 

@@ -43,6 +43,8 @@ class Fixed:
     """(what was done, the check that asked for it) -> how many rows, and the first of them."""
     remaining: Mapping[str, int]
     """Findings that are left to people, by check."""
+    stops: Mapping[str, int]
+    """What gates find in the mended rows, by check."""
     exact: Exact
     """What an undo gives back at least."""
     withheld: int
@@ -103,6 +105,7 @@ def write(sources: Mapping[str, Source], folder: Path, plan: Plan, data: DataOpt
         read=log.read,
         done={key: (count, tuple(log.first[key])) for key, count in log.done.most_common()},
         remaining=dict(Counter(issue.check for issue in plan.remaining).most_common()),
+        stops=dict(Counter(issue.check for issue in plan.stops)),
         exact=max((one.exact for one in origins), key=EXACT.index),
         withheld=log.withheld,
         weighted=bool(plan.weights),
