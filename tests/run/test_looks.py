@@ -46,8 +46,9 @@ def test_each_run_and_each_evaluation_of_the_same_test_rows_is_counted_and_told(
     assert first["reads"] == {"before": 0, "by": [], "sentence": "These test rows were read for the first time."}
     told = json.loads(luthier("evaluate", tmp_path / "first", "--no-base", "--json").stdout)
     assert told["reads"][str(tmp_path / "first")]["before"] == 1
-    third = luthier("train", "--data", file, "--test", test, "--model", base, "--run", tmp_path / "third", "model.max_length=128",
-                    "model.dtype=float32", "train.epochs=1", "data.instruction=Which animal?")  # fmt: skip
+    plain = ["model.max_length=128", "model.dtype=float32", "train.epochs=1", "data.instruction=Which animal?"]
+    words = ["--data", file, "--test", test, "--model", base, "--run", tmp_path / "third", *plain]
+    third = luthier("train", *words)
     said = "These test rows were read 2 times before (by first 2 times); a difference found after many looks is worth"
     assert said in " ".join(third.output.split())
     assert "test rows can show a difference in accuracy of" in third.output
