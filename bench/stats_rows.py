@@ -16,8 +16,6 @@ from luthier.stats import Floats, Sample
 Ints: TypeAlias = NDArray[np.int64]
 Random: TypeAlias = np.random.Generator
 
-ROWS_A_GROUP = 3.4
-"""On average: 60 groups have about 200 rows."""
 CLASSES = 5
 SHARES = np.array([0.4, 0.25, 0.2, 0.1, 0.05])
 """Of the labels."""
@@ -39,7 +37,7 @@ def bleu_like(totals: Floats) -> Floats:
 
 
 def grouped(rng: Random, groups: int) -> Ints:
-    """(n,) which of so many groups each row is of; a tenth of the groups hold a third of the rows."""
+    """(n,) which of so many groups each row is of: 60 have some 200 rows, and a tenth of them a quarter of the rows."""
     return np.repeat(np.arange(groups), 1 + rng.poisson(np.exp(rng.normal(0.5, 0.8, groups))))
 
 
