@@ -10,7 +10,7 @@ from luthier.evaluate.measure import Evaluation
 from luthier.evaluate.task import Task
 from luthier.evaluate.verdict import Verdict, class_differences, differences
 from luthier.metrics import ClassScore, classes, confusions
-from luthier.stats import Difference, Interval, holm
+from luthier.stats import Difference, Interval, family
 from luthier.types import Json
 
 MOST_CONFUSIONS = 100
@@ -38,6 +38,7 @@ def task_json(task: Task, evaluation: Evaluation | None = None) -> dict[str, Jso
         "metrics": list(task.metrics),
         "primary": task.primary,
         "max_new_tokens": task.max_new_tokens,
+        "out_of_scope": task.out_of_scope,
         "signatures": dict(evaluation.signatures) if evaluation is not None else {},
     }
 
@@ -118,8 +119,8 @@ def difference_json(difference: Difference, p_family: float | None = None) -> di
 
 def _family(found: Mapping[str, Difference]) -> dict[str, dict[str, Json]]:
     """Differences that are claimed at once (Holm)."""
-    raised = holm([one.p for one in found.values()])
-    return {name: difference_json(one, float(p)) for (name, one), p in zip(found.items(), raised, strict=True)}
+    raised = family(found)
+    return {name: difference_json(one, raised[name]) for name, one in found.items()}
 
 
 def number(value: float) -> float | None:

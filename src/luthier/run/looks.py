@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from luthier.data.read import ReadOptions, undress
@@ -27,13 +27,22 @@ def looked(prepared: Prepared, folder: Path) -> tuple[Read, ...]:
     return before
 
 
-def looked_again(
-    target: str, model: str, rows: Sequence[Example], *, file: str, options: ReadOptions, labels: Sequence[str] | None
-) -> tuple[Read, ...]:
-    """Notes that a run or a model was judged on rows as `options` read them; returns the readings before."""
-    bare = [replace(row, prompt=undress(row.prompt, options, labels)) for row in rows]
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Rows, and how they were read."""
+
+    rows: Sequence[Example]
+    file: str
+    options: ReadOptions
+    labels: Sequence[str] | None
+    """What `{labels}` in the instruction became."""
+
+
+def looked_again(source: Source, target: str, model: str) -> tuple[Read, ...]:
+    """Notes that a run or a model was judged on rows; returns the readings before."""
+    bare = [replace(row, prompt=undress(row.prompt, source.options, source.labels)) for row in source.rows]
     run = str(Path(target).absolute()) if Path(target).exists() else target
-    return noted(reading(bare, run=run, model=model, by="evaluate"), file=file)
+    return noted(reading(bare, run=run, model=model, by="evaluate"), file=source.file)
 
 
 def reads_json(before: Sequence[Read]) -> dict[str, Json]:

@@ -11,6 +11,7 @@ from luthier.checks.baselines import baselines
 from luthier.data.render import pieces
 from luthier.evaluate import (
     Evaluation,
+    calibration_json,
     classes_json,
     compare,
     confusions_json,
@@ -43,6 +44,7 @@ def report(
     expected: Expected,
     took: Cost,
     before: Sequence[Read],
+    validation: Evaluation | None = None,
 ) -> dict[str, Json]:
     """The whole of report.json; `before` are earlier readings of the same test rows."""
     recipe, model = prepared.recipe, prepared.model
@@ -50,7 +52,7 @@ def report(
         "title": folder.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": task_json(prepared.task, tuned),
-        **_judged(base, tuned),
+        **_judged(base, tuned, validation),
         "reads": reads_json(before) if tuned is not None else None,
         "cost": {"estimate": _plain(expected.cost), "took": _plain(took)},
         "speed": {
@@ -79,7 +81,7 @@ def report(
     }
 
 
-def _judged(base: Evaluation | None, tuned: Evaluation | None) -> dict[str, Json]:
+def _judged(base: Evaluation | None, tuned: Evaluation | None, validation: Evaluation | None) -> dict[str, Json]:
     """Verdict and metrics; a run without test rows says that it has none."""
     if base is None or tuned is None:
         word = "not enough rows to tell"
@@ -93,6 +95,7 @@ def _judged(base: Evaluation | None, tuned: Evaluation | None) -> dict[str, Json
         "tuned_on_all": {"n": len(tuned.rows), "metrics": whole},
         "classes": classes_json(base, paired),
         "confusions": confusions_json(base, paired),
+        "calibration": calibration_json(base, paired, validation),
     }
 
 

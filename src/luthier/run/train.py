@@ -172,11 +172,21 @@ def _finish(
     tuned = _evaluated(prepared, prepared.asked, "after tuning", show) if prepared.asked else None
     if tuned is not None:
         write_predictions(folder / "predictions.jsonl", tuned.rows, None if base is None else base.rows)
+    validation = _validated(prepared, folder, show) if tuned is not None else None
     before = looked(prepared, folder) if tuned is not None else ()
-    made = report(prepared, folder, base, tuned, result, expected, spent.read(), before)
+    made = report(prepared, folder, base, tuned, result, expected, spent.read(), before, validation)
     write_json(folder / "report.json", made)
     write_report(folder)
     return made
+
+
+def _validated(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
+    """The tuned model on the watched rows, kept beside the test rows: what a choice's temperature is fitted on."""
+    if prepared.task.kind != "choice" or not prepared.recipe.evaluate.margin or not prepared.watched:
+        return None
+    found = _evaluated(prepared, prepared.watched, "confidence", show)
+    write_predictions(folder / "validation.jsonl", found.rows, split="validation")
+    return found
 
 
 def _check_place(folder: Path) -> None:

@@ -14,7 +14,7 @@ rows.py      how many rows show a difference, and which difference so many rows 
 How well each holds is measured by `bench/statistics.py` and stands in `docs/statistics.md`.
 """
 
-from luthier.stats.family import holm
+from luthier.stats.family import family, holm
 from luthier.stats.interval import Interval, bca, interval, percentile, reach, wilson
 from luthier.stats.paired import Difference, mcnemar, paired, paired_all, swapped
 from luthier.stats.resample import resample
@@ -32,6 +32,7 @@ __all__ = [
     "Score",
     "bca",
     "clusters",
+    "family",
     "holm",
     "independent_groups",
     "interval",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
+from luthier.stats.paired import Difference
 from luthier.stats.sample import Floats
+
+Key = TypeVar("Key")
 
 
 def holm(p_values: Sequence[float]) -> Floats:
@@ -17,3 +21,9 @@ def holm(p_values: Sequence[float]) -> Floats:
     found: Floats = np.empty(len(given))
     found[order] = np.minimum(raised, 1)
     return found
+
+
+def family(found: Mapping[Key, Difference]) -> dict[Key, float]:
+    """What p becomes for each of the differences that are claimed at once; `Difference.seen_at` takes it."""
+    raised = holm([one.p for one in found.values()])
+    return {key: float(p) for key, p in zip(found, raised, strict=True)}
