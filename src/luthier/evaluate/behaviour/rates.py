@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from luthier.checks.slices import holm
 from luthier.evaluate.behaviour.cases import Case
 from luthier.evaluate.behaviour.judge import Outcome
 from luthier.evaluate.behaviour.perturbation import Perturbation
 from luthier.metrics.metric import ratio
-from luthier.stats import LEVEL, Difference, Floats, Interval, Sample, clusters, interval, paired
+from luthier.stats import LEVEL, Difference, Floats, Interval, Sample, clusters, holm, interval, paired
 
 RESAMPLES = 2000
 
