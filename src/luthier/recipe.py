@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from luthier.checks import CheckOptions
+from luthier.data.mix import MixOptions
 from luthier.data.read import ReadOptions
 from luthier.errors import RecipeError
 from luthier.evaluate import EvaluateOptions
@@ -72,6 +73,7 @@ class Recipe:
     """`lora`, `freeze`, `full`, or a stranger's `module:Class`, with its fields."""
     objective: Objective = field(default_factory=SFT)
     """`sft`, with its fields."""
+    mix: MixOptions = field(default_factory=MixOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
     forgetting: ForgettingOptions = field(default_factory=ForgettingOptions)
@@ -84,6 +86,7 @@ SECTIONS: Mapping[str, type] = {
     "data": DataOptions,
     "checks": CheckOptions,
     "model": ModelOptions,
+    "mix": MixOptions,
     "train": TrainOptions,
     "evaluate": EvaluateOptions,
     "forgetting": ForgettingOptions,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from luthier.checks import checks, surveys, thorough_surveys
 from luthier.checks.check import Check, Corpus, Table
 from luthier.checks.discreet import discreet, discreet_table
 from luthier.errors import RecipeError
 from luthier.types import Issue
+from luthier.words import closest
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,5 @@ def _not_run(name: str, check: Check, corpus: Corpus, *, fast: bool) -> str | No
 def _known(names: Sequence[str]) -> None:
     for name in names:
         if name not in checks:
-            close = get_close_matches(name, checks, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(checks)}"
-            raise RecipeError(f"checks: {name!r} is no check; {hint}")
+            hint = closest(name, checks) or f"; there are {', '.join(checks)}"
+            raise RecipeError(f"checks: {name!r} is no check{hint}")

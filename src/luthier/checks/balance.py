@@ -13,8 +13,9 @@ from math import exp, log
 
 import numpy as np
 
-from luthier.checks.check import PARTS, Corpus, Table
+from luthier.checks.check import Corpus, Table
 from luthier.checks.names import miswritten
+from luthier.data.split import PARTS
 from luthier.types import Completion, Example, Issue
 from luthier.words import counted
 

@@ -17,14 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from luthier.data.split import normalised
+from luthier.data.split import PARTS, normalised
 from luthier.errors import RecipeError
 from luthier.types import Example, Issue, Json
 
 T = TypeVar("T")
-
-PARTS = ("train", "validation", "test")
-"""Splits, in the order in which a row counts as the earlier one."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """(what is looked at, rows done, rows in all)."""

@@ -223,8 +223,8 @@ def _wrong(given: NDArray[np.int64], probabilities: Floats) -> int:
 def _surprise(corpus: Corpus, places: Sequence[int]) -> Floats:
     """(n,) nats by which a tuned model is more surprised by a row's label than by the middle one; 0 without a model.
 
-    At most SURE, so that it counts beside the words and does not replace them; a model that has learned a wrong label by
-    heart says nothing.
+    At most SURE, so that it counts beside the words and does not replace them; a model that has learned a wrong label
+    by heart says nothing.
     """
     losses = np.array([corpus.losses.get(corpus.rows[at].id, np.nan) for at in places])
     known = np.isfinite(losses)

@@ -28,6 +28,8 @@ class Expected:
     parameters: int
     forgetting_s: float
     """Of that, what measuring the forgetting takes."""
+    base_bytes: int = 0
+    """Of the memory, the copy of the base that the objective is held to."""
 
     def told(self) -> str:
         """For people."""
@@ -40,20 +42,23 @@ class Expected:
             f"estimate: {spoken(cost.seconds)}, {cost.peak_bytes / 2**30:.1f} GiB, {cost.energy_wh:.2g} Wh "
             f"({cost.assumption})"
             + (f"; of it {spoken(self.forgetting_s)} to see what it forgets" if self.forgetting_s else "")
+            + (f"; {self.base_bytes / 2**30:.1f} GiB of memory hold the model as it was" if self.base_bytes else "")
         )
 
 
 def expect(prepared: Prepared) -> Expected:
     """Judged from a real micro-batch, computed forward and backward, that changes nothing. Attach the method first."""
     recipe, network = prepared.recipe, prepared.model.network
-    size = forecast(prepared.sequences, recipe.train)
+    size = forecast(prepared.sequences, recipe.train, prepared.replayed.replay if prepared.replayed else None)
     cost = estimate(prepared.model, recipe.objective, size)
     forgetting = _forgetting_tokens(prepared)
     more = 1 + (_evaluation_tokens(prepared) + forgetting) / max(1, size.distinct)
     forgetting_s = cost.seconds * forgetting / max(1, size.distinct)
     cost = replace(cost, seconds=cost.seconds * more, energy_wh=cost.energy_wh * more)
     learned = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    return Expected(size, cost, learned, sum(parameter.numel() for parameter in network.parameters()), forgetting_s)
+    beside = prepared.model.base.bytes if prepared.model.base is not None else 0
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return Expected(size, cost, learned, count, forgetting_s, beside)
 
 
 def _forgetting_tokens(prepared: Prepared) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from luthier.checks.baselines import baselines
 from luthier.data.render import pieces
 from luthier.evaluate import (
     Evaluation,
+    calibration_json,
     classes_json,
     compare,
     confusions_json,
@@ -18,10 +20,12 @@ from luthier.evaluate import (
     task_json,
     verdict_json,
 )
+from luthier.evaluate.reads import Read
 from luthier.evaluate.tables import interval_json
 from luthier.export import use_lines
 from luthier.recipe import to_tree
 from luthier.run.estimate import Expected
+from luthier.run.looks import reads_json
 from luthier.run.prepare import Prepared
 from luthier.train.loop import TrainResult
 from luthier.train.meter import Cost
@@ -39,14 +43,18 @@ def report(
     result: TrainResult,
     expected: Expected,
     took: Cost,
+    before: Sequence[Read],
+    validation: Evaluation | None = None,
 ) -> dict[str, Json]:
-    """The whole of report.json."""
+    """The whole of report.json; `before` are earlier readings of the same test rows."""
     recipe, model = prepared.recipe, prepared.model
     return {
         "title": folder.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": task_json(prepared.task, tuned),
-        **_judged(base, tuned),
+        **_judged(base, tuned, validation),
+        "replay": _replay(prepared),
+        "reads": reads_json(before) if tuned is not None else None,
         "cost": {"estimate": _plain(expected.cost), "took": _plain(took)},
         "speed": {
             "distinct_per_s": result.distinct / max(result.seconds, 1e-9),
@@ -74,7 +82,7 @@ def report(
     }
 
 
-def _judged(base: Evaluation | None, tuned: Evaluation | None) -> dict[str, Json]:
+def _judged(base: Evaluation | None, tuned: Evaluation | None, validation: Evaluation | None) -> dict[str, Json]:
     """Verdict and metrics; a run without test rows says that it has none."""
     if base is None or tuned is None:
         word = "not enough rows to tell"
@@ -88,6 +96,7 @@ def _judged(base: Evaluation | None, tuned: Evaluation | None) -> dict[str, Json
         "tuned_on_all": {"n": len(tuned.rows), "metrics": whole},
         "classes": classes_json(base, paired),
         "confusions": confusions_json(base, paired),
+        "calibration": calibration_json(base, paired, validation),
     }
 
 
@@ -96,6 +105,15 @@ def _among(tuned: Evaluation, base: Evaluation) -> Evaluation:
     asked = {row.id for row in base.rows}
     rows = [row for row in tuned.rows if row.id in asked]
     return evaluation(rows, tuned.task, unfinished=tuned.unfinished, resamples=tuned.resamples, seed=tuned.seed)
+
+
+def _replay(prepared: Prepared) -> Json:
+    """What was learned beside the task; null where nothing was."""
+    made, mix = prepared.replayed, prepared.recipe.mix
+    if made is None:
+        return None
+    rows = sum(row.fate == "kept" for row in made.ledger)
+    return {"source": mix.source, "share": mix.replay, "rows": rows, "seconds": round(made.seconds, 1)}
 
 
 def _shown(prepared: Prepared) -> list[Json]:

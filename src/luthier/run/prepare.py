@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from luthier.checks import Corpus
 from luthier.checks.audit import Audit
@@ -15,19 +16,19 @@ from luthier.checks.gate import prove
 from luthier.data.ledger import LedgerRow, ledger
 from luthier.data.read import FileFacts, LeftOut, Reading, distinct_names, read
 from luthier.data.render import Rendered, render_all
-from luthier.data.split import SplitOptions, split
+from luthier.data.split import PARTS, SplitOptions, split
 from luthier.errors import DataError
 from luthier.evaluate import Task, infer, merge_references, sample
+from luthier.methods import keep_base
 from luthier.model.accept import open_model
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
 from luthier.run.audit import before_training, summed
 from luthier.run.earlier import Earlier, read_earlier
+from luthier.run.replay import Replayed, replayed
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
 from luthier.words import counted
-
-PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +45,10 @@ class Prepared:
     """Validation and test hold the rows that can be asked."""
     sequences: tuple[TokenSequence, ...]
     """What is learned from; a sequence's group is its example."""
+    replayed: Replayed | None
+    """What is learned beside them; no row of it is a row of a split."""
     rows: tuple[LedgerRow, ...]
+    """Those of the splits, then those of replay."""
     corpus: Corpus
     """What was audited."""
     audit: Audit
@@ -78,8 +82,11 @@ class Prepared:
         return sample(rows, options.validation_rows or len(rows), seed=options.seed)
 
 
-def prepare(recipe: Recipe, show: Show) -> Prepared:
-    """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy."""
+def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bool = False) -> Prepared:
+    """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy.
+
+    folder: a run that goes on, whose replay is read. taste: a few rows of replay stand for all that would be made.
+    """
     readings, splits = read_splits(recipe.data)
     splits, wrong = _with_right(splits)
     show.say(_told(readings, splits))
@@ -107,6 +114,12 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
         show.say(_remembered(one))
     left_out = [*too_long, *wrong, *(left for reading in readings.values() for left in reading.left_out)]
     by_id = {example.id: row for example, row in zip(learned, rendered, strict=True)}
+    sequences = tuple(one.sequence for row in fit for one in row)
+    asked = {part: splits[part] for part in ("validation", "test")}
+    asked |= {f"forgetting.files {one.name}": one.examples for one in earlier}
+    replay = replayed(recipe, model, asked, sequences, show, folder=folder, taste=taste)
+    if replay is not None:
+        show.say(replay.said)
     return Prepared(
         recipe=recipe,
         model=model,
@@ -116,14 +129,23 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
         },
         shown_labels=shown_labels,
         splits={**splits, **judged},
-        sequences=tuple(one.sequence for row in fit for one in row),
-        rows=ledger(splits, by_id, left_out),
+        sequences=sequences,
+        replayed=replay,
+        rows=(*ledger(splits, by_id, left_out), *(replay.ledger if replay is not None else ())),
         corpus=corpus,
         audit=audit,
         cut=(*cut(rendered, max_length=model.max_length), *(_too_long(left) for left in too_long)),
         task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),
         earlier=earlier,
     )
+
+
+def attach(prepared: Prepared) -> None:
+    """Readies the model for its first step: the method attached, and the base kept where the objective needs it."""
+    recipe, model = prepared.recipe, prepared.model
+    recipe.method.attach(model.network, dtype=model.dtype, seed=recipe.train.seed)
+    if "divergence" in recipe.objective.needs:
+        keep_base(model, recipe.method)
 
 
 def _with_right(

@@ -20,9 +20,11 @@ from luthier.run.assistant import recipe_of
 from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
 from luthier.run.folder import Spent, same_data, write_beginning
+from luthier.run.looks import looked
 from luthier.run.outcome import report
-from luthier.run.prepare import Prepared, prepare
+from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
+from luthier.run.visible import foreseen, told_visible
 from luthier.train.log import Progress, StepRecord
 from luthier.train.loop import TrainResult, fit
 from luthier.train.meter import Meter
@@ -71,16 +73,17 @@ def resume(folder: Path, *, show: Show | None = None) -> Outcome:
     if (folder / "report.json").exists():
         show.say(f"{folder} is finished; `luthier evaluate {folder}` judges it on other rows")
         return Outcome(folder, None, json.loads((folder / "report.json").read_text(encoding="utf-8")))
-    prepared = prepare(recipe, show)
+    prepared = prepare(recipe, show, folder=folder)
     same_data(folder, prepared.files)
     return _carry_out(prepared, folder, show, resumed=True)
 
 
 def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -> Outcome:
     recipe, network = prepared.recipe, prepared.model.network
-    recipe.method.attach(network, dtype=prepared.model.dtype, seed=recipe.train.seed)
+    attach(prepared)
     expected = expect(prepared)
     show.say(expected.told())
+    show.say(told_visible(prepared, foreseen(prepared)))
     if not resumed:
         write_beginning(prepared, folder)
     spent = Spent(folder, Meter(prepared.model.device).start())
@@ -94,6 +97,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             recipe.train,
             folder=folder,
             hooks=_hooks(prepared, progress, spent),
+            replay=prepared.replayed.replay if prepared.replayed is not None else None,
             resume=resumed,
             default_lr=recipe.method.usual_lr(network),
         )
@@ -177,12 +181,23 @@ def _finish(
     tuned = _evaluated(prepared, prepared.asked, "after tuning", show) if prepared.asked else None
     if tuned is not None:
         write_predictions(folder / "predictions.jsonl", tuned.rows, None if base is None else base.rows)
+    validation = _validated(prepared, folder, show) if tuned is not None else None
     forgot = forget.after(prepared, folder, could, show)
-    made = report(prepared, folder, base, tuned, result, expected, spent.read())
+    before = looked(prepared, folder) if tuned is not None else ()
+    made = report(prepared, folder, base, tuned, result, expected, spent.read(), before, validation)
     made["forgetting"] = forgot
     write_json(folder / "report.json", made)
     write_report(folder)
     return made
+
+
+def _validated(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
+    """The tuned model on the watched rows, kept beside the test rows: what a choice's temperature is fitted on."""
+    if prepared.task.kind != "choice" or not prepared.recipe.evaluate.margin or not prepared.watched:
+        return None
+    found = _evaluated(prepared, prepared.watched, "confidence", show)
+    write_predictions(folder / "validation.jsonl", found.rows, split="validation")
+    return found
 
 
 def _check_place(folder: Path) -> None:

@@ -15,12 +15,13 @@ from luthier.checks import checks
 from luthier.data.files import Fault, Record
 from luthier.data.hub import hub_name
 from luthier.data.raw import Form, Written, opened, texts
+from luthier.data.save import on_a_line
 from luthier.data.text import open_bytes
 from luthier.manifest import sha256 as sha256_of
 from luthier.recipe import DataOptions
 from luthier.run.mend.balance import WEIGHT
 from luthier.run.mend.folder import Source, named, refuse_loss
-from luthier.run.mend.ledger import LINES, Exact, Origin, Summary, as_line, read_as, save
+from luthier.run.mend.ledger import LINES, Exact, Origin, Summary, read_as, save
 from luthier.run.mend.plan import Plan, Reason
 from luthier.types import Json
 
@@ -190,7 +191,7 @@ class _Desk:
         entry |= {"text": one.text} if entry["action"] != "moved" else {}
         entry = self._withheld(entry, one) if self.plan.redact is not None else entry
         self.log.note(entry)
-        self.ledger.write(as_line(entry).encode())
+        self.ledger.write(f"{on_a_line(entry)}\n".encode())
 
     def _mended(self, name: str, values: dict[str, Json]) -> tuple[dict[str, Json], list[Reason]]:
         """The row's fields as they are to be, and why they are so."""
