@@ -29,7 +29,7 @@ def summary(run: Path) -> RenderableType:
     Raises RunError naming the file of the run that is missing or damaged.
     """
     seen = view(read_run(run))
-    parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), Text()]
+    parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), *_reads(seen), Text()]
     parts += [_Metrics(seen), *_bar(seen), *_mended(seen)] if seen.metrics else []
     return Group(*parts, *_forgotten(seen), *_cost(seen), Text.assemble(("report  ", "dim"), str(run / NAME)))
 
@@ -64,6 +64,12 @@ def _on_all(seen: View) -> list[Text]:
         return []
     title = f"On all {seen.whole:,} test rows the tuned model has {figures.words(judged.name)} "
     return [Text.assemble(title, _interval(judged.whole), ".")]
+
+
+def _reads(seen: View) -> list[Text]:
+    """How often the test rows were read before, if they were."""
+    reads = seen.report.reads
+    return [Text(figures.visible(reads.sentence), style="yellow")] if reads is not None and reads.before else []
 
 
 def _bar(seen: View) -> list[Text]:

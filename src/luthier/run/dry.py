@@ -12,6 +12,7 @@ from luthier.run.audit import told
 from luthier.run.estimate import expect
 from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show, coloured
+from luthier.run.visible import foreseen, told_visible
 from luthier.types import Json
 
 ROWS = 3
@@ -32,6 +33,8 @@ def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
     attach(prepared)
     expected = expect(prepared)
     show.say("\n" + expected.told())
+    can_show = foreseen(prepared)
+    show.say(told_visible(prepared, can_show))
     show.say("dry run: the gate holds on every row, and nothing was written")
     fates = [row.fate for row in prepared.rows if row.split != "replay"]
     return {
@@ -47,6 +50,7 @@ def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
         "parameters": expected.parameters,
         "cost": dict(asdict(expected.cost)),
         "forgetting_s": expected.forgetting_s,
+        "visible": None if can_show is None else can_show.json(),
         "not_used": [dict(asdict(row)) for row in prepared.rows if row.fate != "kept"],
         "issues": [dict(asdict(issue)) for issue in prepared.issues],
     }

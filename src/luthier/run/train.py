@@ -20,9 +20,11 @@ from luthier.run.assistant import recipe_of
 from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
 from luthier.run.folder import Spent, same_data, write_beginning
+from luthier.run.looks import looked
 from luthier.run.outcome import report
 from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
+from luthier.run.visible import foreseen, told_visible
 from luthier.train.log import Progress, StepRecord
 from luthier.train.loop import TrainResult, fit
 from luthier.train.meter import Meter
@@ -81,6 +83,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     attach(prepared)
     expected = expect(prepared)
     show.say(expected.told())
+    show.say(told_visible(prepared, foreseen(prepared)))
     if not resumed:
         write_beginning(prepared, folder)
     spent = Spent(folder, Meter(prepared.model.device).start())
@@ -180,7 +183,8 @@ def _finish(
         write_predictions(folder / "predictions.jsonl", tuned.rows, None if base is None else base.rows)
     validation = _validated(prepared, folder, show) if tuned is not None else None
     forgot = forget.after(prepared, folder, could, show)
-    made = report(prepared, folder, base, tuned, result, expected, spent.read(), validation)
+    before = looked(prepared, folder) if tuned is not None else ()
+    made = report(prepared, folder, base, tuned, result, expected, spent.read(), before, validation)
     made["forgetting"] = forgot
     write_json(folder / "report.json", made)
     write_report(folder)
