@@ -8,6 +8,7 @@ from luthier.batch import pack
 from luthier.run.prepare import Prepared
 from luthier.train.forecast import Estimate, Forecast, estimate, forecast
 from luthier.train.log import spoken
+from luthier.train.pace import rows_per_look
 from luthier.words import counted
 
 FORWARD_SHARE = 0.4
@@ -44,18 +45,26 @@ def expect(prepared: Prepared) -> Expected:
     recipe, network = prepared.recipe, prepared.model.network
     size = forecast(prepared.sequences, recipe.train)
     cost = estimate(prepared.model, recipe.objective, size)
-    more = 1 + _evaluation_tokens(prepared) / max(1, size.distinct)
+    more = 1 + _evaluation_tokens(prepared, size.distinct) / max(1, size.distinct)
     cost = replace(cost, seconds=cost.seconds * more, energy_wh=cost.energy_wh * more)
     learned = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     return Expected(size, cost, learned, sum(parameter.numel() for parameter in network.parameters()))
 
 
-def _evaluation_tokens(prepared: Prepared) -> int:
-    """What evaluating costs, in tokens of training: the test twice, the validation sample at every look."""
+def _evaluation_tokens(prepared: Prepared, trained: int) -> int:
+    """What evaluating costs, in tokens of training: the test twice, all validation rows once, and the looks between.
+
+    Looks take no more than their share, the last one apart.
+    """
     train = prepared.recipe.train
-    looks = train.evaluations_per_epoch * train.epochs
-    rows = len(prepared.asked) + len(prepared.compared) + looks * len(prepared.watched)
     some = prepared.sequences[:64]
     asked = 2 * pack(some).distinct / len(some)
     written = sum(one.supervised for one in some) / len(some) if prepared.task.kind == "text" else 0
-    return round(rows * FORWARD_SHARE * (asked + DECODING * written))
+    a_row = FORWARD_SHARE * (asked + DECODING * written)
+    trained_rows = len(prepared.sequences) * train.epochs
+    rows = rows_per_look(len(prepared.watched), share=train.evaluation_share, rows_trained=round(trained_rows))
+    looks = train.evaluations_per_epoch * train.epochs * rows * a_row
+    if train.evaluation_share < 1:
+        looks = min(looks, max(rows * a_row, trained * train.evaluation_share / (1 - train.evaluation_share)))
+    held_out = len(prepared.asked) + len(prepared.compared) + len(prepared.splits["validation"])
+    return round(held_out * a_row + looks)

@@ -7,7 +7,6 @@ it that a run ends with the same bits whether or not it was stopped on the way, 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -26,8 +25,10 @@ from luthier.train.checkpoint import Checkpoints
 from luthier.train.interrupt import interruption
 from luthier.train.loader import Plan, ahead, plan
 from luthier.train.log import EvaluationRecord, MetricsLog, StepRecord
+from luthier.train.look import Look
 from luthier.train.optim import adamw, learning_rate, optimizer_tensors, restore_optimizer, trainable
 from luthier.train.options import Hooks, TrainOptions
+from luthier.train.pace import COST, affordable, rows_per_look
 from luthier.train.state import TrainState
 from luthier.train.step import update
 from luthier.types import TokenSequence
@@ -55,6 +56,12 @@ class TrainResult:
     logical: int
     seconds: float
     """Time spent in steps, over all resumptions."""
+    looks: int
+    """Evaluations made while training."""
+    passed: int
+    """Planned ones that were not, for want of time."""
+    looking: float
+    """Time spent in them."""
 
 
 def fit(
@@ -75,18 +82,20 @@ def fit(
     Raises RunError for a folder that holds another run, DivergedError after too many non-finite steps, and what
     planning or a hook raises.
     """
-    run = _Run(model, objective, options, plan(sequences, options), folder, hooks, options.lr or default_lr)
+    lr = default_lr if options.lr is None else options.lr
+    run = _Run(model, objective, options, plan(sequences, options), folder, hooks, lr)
     with ExitStack() as stack:
         stack.enter_context(run.checkpoints.alone())
         run.begin(resume=resume)
         stack.callback(run.metrics.close)
         wished = stack.enter_context(interruption(hooks.say))
         stack.enter_context(torch.random.fork_rng())
+        run.measure()
         todo = range(run.state.step, 0 if run.state.stopped_early else run.plan.steps)
         for step, batches in stack.enter_context(closing(ahead(run.plan.batches, todo))):
             run.step(step, batches)
             if run.plan.evaluated(step + 1):
-                run.evaluate()
+                run.look()
             if wished.is_set() or run.state.stopped_early or run.plan.saved(step + 1):
                 run.save()
             if wished.is_set() or run.state.stopped_early:
@@ -116,6 +125,8 @@ class _Run:
         self.checkpoints = Checkpoints(folder, keep=options.keep_checkpoints, say=hooks.say)
         self.state = TrainState()
         self.identity = plan.fingerprint()
+        trained = plan.steps * options.examples_per_step
+        self.rows = rows_per_look(hooks.rows, share=options.evaluation_share, rows_trained=trained)
 
     def begin(self, *, resume: bool) -> None:
         """Starts fresh or where the newest proven checkpoint stands. Raises RunError where neither is right."""
@@ -145,7 +156,7 @@ class _Run:
 
     def step(self, step: int, batches: Sequence[Batch]) -> None:
         """Takes one step and writes it down. Raises DivergedError when one too many was refused."""
-        began = time.perf_counter()
+        began = self.hooks.clock()
         torch.manual_seed(_key(self.options.seed, step))
         self.model.network.train()
         lr = learning_rate(step, self.plan.steps, self.lr, self.options)
@@ -159,37 +170,73 @@ class _Run:
             grad_norm=came.grad_norm,
             distinct=sum(batch.distinct for batch in batches),
             logical=sum(batch.logical for batch in batches),
-            seconds=time.perf_counter() - began,
+            seconds=self.hooks.clock() - began,
             refused=came.refused,
             logged=came.logged,
         )
         self._note(record)
 
-    def evaluate(self) -> None:
-        """Judges the network, and remembers whether it is the best so far."""
+    def measure(self) -> None:
+        """The losses before the first step, which show later whether anything was learned."""
+        if self.hooks.measure is not None and self.state.step == 0:
+            began = self.hooks.clock()
+            self._looked(self.hooks.measure(self.rows), self.hooks.clock() - began)
+
+    def look(self) -> None:
+        """Judges the network where that can be afforded, and remembers whether it is the best so far."""
         if self.hooks.evaluate is None:
             return
-        began, metric = time.perf_counter(), self.hooks.metric
-        figures = self.hooks.evaluate(self.state.step)
-        if metric not in figures:
-            raise RunError(f"the evaluation brought {sorted(figures)}, but {metric!r} is to decide the best checkpoint")
+        if not self._affords_a_look():
+            self.state = replace(self.state, passed=self.state.passed + 1)
+            return
+        began, metric = self.hooks.clock(), self.hooks.metric
+        found = self.hooks.evaluate(self.rows)
+        if metric not in found.metrics:
+            raise RunError(
+                f"the evaluation brought {sorted(found.metrics)}, but {metric!r} is to decide the best checkpoint"
+            )
         self.state = self.state.judged(
-            figures[metric],
+            found.metrics[metric],
             higher_is_better=self.hooks.higher_is_better,
             min_gain=self.options.min_gain,
             patience=self.options.patience,
         )
+        took = self.hooks.clock() - began
+        self.state = replace(self.state, look=took, looks=self.state.looks + 1)
+        self._looked(found, took)
+
+    def _looked(self, found: Look, took: float) -> None:
+        """Writes down and tells what a look found."""
+        self.state = replace(self.state, looking=self.state.looking + took)
         record = EvaluationRecord(
             step=self.state.step,
             epoch=self.state.step / self.plan.steps_per_epoch,
-            n=self.hooks.rows,
-            metrics=figures,
-            seconds=time.perf_counter() - began,
+            n=self.rows,
+            metrics=found.metrics,
+            seconds=took,
             best=self.state.best_step == self.state.step,
+            validation=found.validation,
+            train=found.train,
+            gap=found.gap,
         )
         self.metrics.write(record)
         if self.hooks.evaluated is not None:
             self.hooks.evaluated(record)
+
+    def _affords_a_look(self) -> bool:
+        """Whether a look keeps within its share of the time; the last step's is always made."""
+        state, share = self.state, self.options.evaluation_share
+        if share >= 1 or state.step >= self.plan.steps:
+            return True
+        a_step = state.seconds / max(1, state.step)
+        usual = COST * self.rows * a_step / self.options.examples_per_step
+        return affordable(
+            cost=usual if state.look is None else state.look,
+            spent=state.looking,
+            trained=state.seconds,
+            left=(self.plan.steps - state.step) * a_step,
+            share=share,
+        )
 
     def save(self) -> None:
         """Saves a checkpoint of this moment."""
@@ -210,6 +257,9 @@ class _Run:
             distinct=state.distinct,
             logical=state.logical,
             seconds=state.seconds,
+            looks=state.looks,
+            passed=state.passed,
+            looking=state.looking,
         )
 
     def _note(self, record: StepRecord) -> None:
