@@ -39,7 +39,7 @@ def trained(
     return fit(model, rows(count), objective or SFT(), options, folder=folder, hooks=calls, resume=resume), said
 
 
-TIMES = ("seconds", "looking", "look", "metrics_bytes")
+TIMES = ("seconds", "looking", "look", "measuring", "measure", "metrics_bytes")
 """What no two runs have alike."""
 
 

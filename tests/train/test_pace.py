@@ -18,7 +18,8 @@ from luthier.train.log import StepRecord
 from luthier.train.look import Look, losses
 from luthier.train.loop import TrainResult, fit
 from luthier.train.options import Hooks
-from luthier.train.pace import FEWEST_ROWS, affordable, rows_per_look
+from luthier.train.pace import FEWEST_ROWS, Pace, affordable, rows_per_look
+from luthier.train.state import TrainState
 
 
 @dataclass
@@ -97,10 +98,21 @@ def test_the_last_step_is_looked_at_whatever_it_costs(tmp_path: Path) -> None:
 
 
 def test_a_look_is_afforded_now_and_leaves_room_for_the_last_one() -> None:
-    assert affordable(cost=10, spent=0, trained=90, left=900, share=0.1)
-    assert not affordable(cost=10, spent=1, trained=90, left=900, share=0.1)
-    assert not affordable(cost=10, spent=0, trained=90, left=80, share=0.1)
-    assert affordable(cost=10, spent=0, trained=90, left=90, share=0.1)
+    assert affordable(cost=10, last=10, spent=0, trained=90, left=900, share=0.1)
+    assert not affordable(cost=10, last=10, spent=1, trained=90, left=900, share=0.1)
+    assert not affordable(cost=10, last=10, spent=0, trained=90, left=80, share=0.1)
+    assert affordable(cost=10, last=10, spent=0, trained=90, left=90, share=0.1)
+
+
+def test_losses_are_measured_where_more_cannot_be_afforded_and_take_half_of_the_share_at_most() -> None:
+    pace = Pace(share=0.1, steps=1000, examples_per_step=16, rows=32)
+    spent = TrainState(step=100, seconds=100.0, looking=5.0, look=30.0, measuring=3.0, measure=2.0)
+    assert not pace.whole(spent)
+    assert pace.losses(spent)
+    assert not pace.losses(replace(spent, measuring=4.0))
+    assert not pace.losses(replace(spent, looking=10.0))
+    assert not pace.losses(replace(spent, measure=None))
+    assert pace.whole(replace(spent, step=1000, seconds=1000.0))
 
 
 def test_a_look_has_fewer_rows_where_the_run_is_short_and_all_where_they_are_few() -> None:

@@ -106,6 +106,11 @@ def test_a_loss_still_falling_at_the_end_wants_more_epochs() -> None:
     assert names(slow, stopped_early=True) == []
 
 
+def test_a_run_without_a_look_in_its_second_half_is_not_said_to_be_unfinished() -> None:
+    """All it knows is that the end is below the beginning, which is so of every run that learned."""
+    assert names(course(falling(0.2, 1.5), falling(0.2, 1.5), looks=2)) == []
+
+
 def test_a_loss_that_rises_on_its_own_rows_diverges() -> None:
     (one,) = found(course(lambda share: 0.5 + 4 * share, lambda share: 0.5 + 4 * share), lr=0.1)
     assert one.name == "diverges"

@@ -23,7 +23,7 @@ from luthier.run.folder import Spent, same_data, write_beginning
 from luthier.run.outcome import report
 from luthier.run.prepare import Prepared, prepare
 from luthier.run.show import Show
-from luthier.run.watch import Watch, whole
+from luthier.run.watch import Watch, validated, validation_json
 from luthier.train.log import Progress, StepRecord
 from luthier.train.loop import TrainResult, fit
 from luthier.train.meter import Meter
@@ -165,9 +165,9 @@ def _finish(
     tuned = _evaluated(prepared, prepared.asked, "after tuning", show) if prepared.asked else None
     if tuned is not None:
         write_predictions(folder / "predictions.jsonl", tuned.rows, None if base is None else base.rows)
-    held_out = whole(prepared, folder, show)
+    held_out = validated(prepared, folder, show)
     made = report(prepared, folder, base, tuned, result, expected, spent.read())
-    made |= {"validation": held_out, **course(prepared, folder, result)}
+    made |= {"validation": validation_json(prepared, held_out), **course(prepared, folder, result)}
     write_json(folder / "report.json", made)
     write_report(folder)
     return made

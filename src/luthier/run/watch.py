@@ -73,21 +73,27 @@ def spent(found: Evaluation) -> Losses:
     return losses(nats, [row.tokens for row in found.rows], [row.group for row in found.rows])
 
 
-def whole(prepared: Prepared, folder: Path, show: Show) -> Json:
-    """All validation rows, asked of the checkpoint that was kept; None where there are none.
+def validated(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
+    """All validation rows, asked of the checkpoint that was kept, a line each in `validation.jsonl`; None without any.
 
-    Leaves `validation.jsonl`, a line a row. The checkpoint was chosen by some of these rows, so its figures flatter it
-    a little; the verdict's rows were not looked at.
+    The checkpoint was chosen by some of these rows, so their figures flatter it a little; a verdict is on other rows.
     """
     rows = merge_references(prepared.splits["validation"])
     if not rows:
         return None
     found = judge(prepared.model, rows, prepared.task, prepared.recipe.evaluate, "validation", show)
     write_predictions(folder / "validation.jsonl", found.rows, split="validation")
-    look = Look({}, spent(found), Watch(prepared).learned(len(rows)))
+    return found
+
+
+def validation_json(prepared: Prepared, found: Evaluation | None) -> Json:
+    """`validation` of report.json: the metrics with intervals, and the training rows' loss beside theirs."""
+    if found is None:
+        return None
+    look = Look({}, spent(found), Watch(prepared).learned(len(found.rows)))
     gap, learned = look.gap, look.train
     return {
-        "n": len(rows),
+        "n": len(found.rows),
         "metrics": {name: interval_json(one) for name, one in found.metrics.items()},
         "train": None if learned is None else {"n": learned.rows, "loss": learned.mean},
         "gap": None if gap is None else dict(asdict(gap)),

@@ -28,7 +28,7 @@ from luthier.train.log import EvaluationRecord, MetricsLog, StepRecord
 from luthier.train.look import Look
 from luthier.train.optim import adamw, learning_rate, optimizer_tensors, restore_optimizer, trainable
 from luthier.train.options import Hooks, TrainOptions
-from luthier.train.pace import COST, affordable, rows_per_look
+from luthier.train.pace import Pace, rows_per_look
 from luthier.train.state import TrainState
 from luthier.train.step import update
 from luthier.types import TokenSequence
@@ -90,7 +90,8 @@ def fit(
         stack.callback(run.metrics.close)
         wished = stack.enter_context(interruption(hooks.say))
         stack.enter_context(torch.random.fork_rng())
-        run.measure()
+        if run.state.step == 0:
+            run.measure()
         todo = range(run.state.step, 0 if run.state.stopped_early else run.plan.steps)
         for step, batches in stack.enter_context(closing(ahead(run.plan.batches, todo))):
             run.step(step, batches)
@@ -125,8 +126,9 @@ class _Run:
         self.checkpoints = Checkpoints(folder, keep=options.keep_checkpoints, say=hooks.say)
         self.state = TrainState()
         self.identity = plan.fingerprint()
-        trained = plan.steps * options.examples_per_step
-        self.rows = rows_per_look(hooks.rows, share=options.evaluation_share, rows_trained=trained)
+        share, trained = options.evaluation_share, plan.steps * options.examples_per_step
+        rows = rows_per_look(hooks.rows, share=share, rows_trained=trained)
+        self.pace = Pace(share, plan.steps, options.examples_per_step, rows)
 
     def begin(self, *, resume: bool) -> None:
         """Starts fresh or where the newest proven checkpoint stands. Raises RunError where neither is right."""
@@ -177,20 +179,26 @@ class _Run:
         self._note(record)
 
     def measure(self) -> None:
-        """The losses before the first step, which show later whether anything was learned."""
-        if self.hooks.measure is not None and self.state.step == 0:
-            began = self.hooks.clock()
-            self._looked(self.hooks.measure(self.rows), self.hooks.clock() - began)
+        """The losses alone: before the first step, and where more cannot be afforded."""
+        if self.hooks.measure is None:
+            return
+        began = self.hooks.clock()
+        found = self.hooks.measure(self.pace.rows)
+        took = self.hooks.clock() - began
+        self.state = replace(self.state, measure=took, measuring=self.state.measuring + took)
+        self._looked(found, took)
 
     def look(self) -> None:
         """Judges the network where that can be afforded, and remembers whether it is the best so far."""
         if self.hooks.evaluate is None:
             return
-        if not self._affords_a_look():
+        if not self.pace.whole(self.state):
             self.state = replace(self.state, passed=self.state.passed + 1)
+            if self.pace.losses(self.state):
+                self.measure()
             return
         began, metric = self.hooks.clock(), self.hooks.metric
-        found = self.hooks.evaluate(self.rows)
+        found = self.hooks.evaluate(self.pace.rows)
         if metric not in found.metrics:
             raise RunError(
                 f"the evaluation brought {sorted(found.metrics)}, but {metric!r} is to decide the best checkpoint"
@@ -211,7 +219,7 @@ class _Run:
         record = EvaluationRecord(
             step=self.state.step,
             epoch=self.state.step / self.plan.steps_per_epoch,
-            n=self.rows,
+            n=self.pace.rows,
             metrics=found.metrics,
             seconds=took,
             best=self.state.best_step == self.state.step,
@@ -222,21 +230,6 @@ class _Run:
         self.metrics.write(record)
         if self.hooks.evaluated is not None:
             self.hooks.evaluated(record)
-
-    def _affords_a_look(self) -> bool:
-        """Whether a look keeps within its share of the time; the last step's is always made."""
-        state, share = self.state, self.options.evaluation_share
-        if share >= 1 or state.step >= self.plan.steps:
-            return True
-        a_step = state.seconds / max(1, state.step)
-        usual = COST * self.rows * a_step / self.options.examples_per_step
-        return affordable(
-            cost=usual if state.look is None else state.look,
-            spent=state.looking,
-            trained=state.seconds,
-            left=(self.plan.steps - state.step) * a_step,
-            share=share,
-        )
 
     def save(self) -> None:
         """Saves a checkpoint of this moment."""

@@ -34,10 +34,14 @@ class TrainState:
     """Time spent in evaluations so far."""
     look: float | None = None
     """Time the latest whole evaluation took."""
+    measuring: float = 0.0
+    """Of it, in evaluations that measured the losses alone."""
+    measure: float | None = None
+    """Time the latest of those took."""
     looks: int = 0
     """Whole evaluations made."""
     passed: int = 0
-    """Planned evaluations passed over, for want of time."""
+    """Planned evaluations that were not made whole, for want of time."""
     metrics_bytes: int = 0
     """Length of metrics.jsonl at this moment: what comes after it belongs to steps that will be taken again."""
 

@@ -30,8 +30,8 @@ NOTHING = 0.01
 """Does nothing: the training loss has fallen by less than this share."""
 FALL = 0.05
 """Has not converged: the validation loss fell by this share over the last part of the run."""
-LAST_PART = 0.25
-"""Share of the steps that the last part is."""
+LAST_PART = (0.25, 0.6)
+"""Shares of the steps between which the last part begins; a run with no look there is not judged."""
 RESAMPLES = 10_000
 """Behind each comparison; a p-value can then survive the correction for a hundred looks."""
 
@@ -145,6 +145,8 @@ def _not_converged(course: Course) -> Symptom | None:
         return None
     *before, last = course.looks
     start = _last_part(before, last)
+    if start is None:
+        return None
     fall = _change(start.validation, last.validation)
     still = last.validation.mean < min(look.validation.mean for look in before)
     if not (still and _certain(fall, 1) and -fall.value >= FALL * start.validation.mean):
@@ -157,10 +159,11 @@ def _not_converged(course: Course) -> Symptom | None:
     )
 
 
-def _last_part(before: Sequence[Seen], last: Seen) -> Seen:
-    """The latest look that the last part of the steps comes after; the first where there is none."""
-    earlier = [look for look in before if look.step <= (1 - LAST_PART) * last.step]
-    return earlier[-1] if earlier else before[0]
+def _last_part(before: Sequence[Seen], last: Seen) -> Seen | None:
+    """The look that the last part of the steps comes after: the latest that leaves a quarter of them."""
+    shortest, longest = LAST_PART
+    fit = [look for look in before if shortest <= 1 - look.step / last.step <= longest]
+    return fit[-1] if fit else None
 
 
 def _change(before: Losses, after: Losses) -> Difference:
