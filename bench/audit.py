@@ -58,7 +58,9 @@ def main() -> None:
         rankings = list(ranked(sets)) if not asked.only else []
         held, untouched = list(truths(sets)), list(as_they_are(sets))
     costs = list(scale(sets, asked.sizes))
-    if not asked.no_page:
+    if asked.only or asked.no_plants:
+        say(f"{PAGE.relative_to(ROOT)} is left as it is, since not everything was measured")
+    elif not asked.no_page:
         command = shlex.join(["python", "bench/audit.py", *sys.argv[1:]])
         write(PAGE, before, Measured(scores, rankings, held, untouched, left_out, costs), command=command)
         say(f"written: {PAGE.relative_to(ROOT)}")
@@ -72,8 +74,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000], help="rows of the cost part"
     )
-    parser.add_argument("--only", nargs="*", default=[], metavar="CHECK", help="plant for these checks alone")
-    parser.add_argument("--no-plants", action="store_true", help="measure the cost alone")
+    parser.add_argument(
+        "--only", nargs="*", default=[], metavar="CHECK", help="plant for these checks alone, and leave the page"
+    )
+    parser.add_argument("--no-plants", action="store_true", help="measure the cost alone, and leave the page")
     parser.add_argument("--no-page", action="store_true", help="print, and leave docs/audit.md alone")
     return parser.parse_args()
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from pathlib import Path
 
+import marked
 from audit_scale import Cost
 from audit_score import Ranking, Score, rate
 from audit_truths import Truth, Untouched
 from environment import Machine
+from marked import row
 
-BEGIN, END = "<!-- measured: begin (written by bench/audit.py) -->", "<!-- measured: end -->"
 COLOURS = {"labels": "#0072b2", "texts": "#d55e00"}
 SECONDS, MEMORY = 300, 2e9
 """What a million rows may cost."""
@@ -33,14 +34,7 @@ class Measured:
 
 def write(page: Path, machine: Machine, found: Measured, *, command: str) -> None:
     """Puts the figures between the marks and the plot beside the page. Raises SystemExit where there are no marks."""
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{page}: the lines {BEGIN} and {END} are not there, so the figures have no place")
-    page.write_text(
-        f"{before}{BEGIN}\n\n{chr(10).join(lines(machine, found, command))}\n\n{END}{after}", encoding="utf-8"
-    )
+    marked.write(page, lines(machine, found, command), script="bench/audit.py")
     if found.costs:
         page.with_suffix(".svg").write_text(plot(found.costs), encoding="utf-8")
 
@@ -124,11 +118,6 @@ def details(title: str, inside: Iterable[str]) -> Iterable[str]:
     yield f"\n<details><summary>{title}</summary>\n"
     yield from inside
     yield "\n</details>"
-
-
-def row(*cells: str) -> str:
-    """A line of a table."""
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 def untouched(found: Sequence[Untouched]) -> Iterable[str]:

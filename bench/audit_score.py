@@ -75,7 +75,7 @@ def score(plant: Plant, draw: Callable[[int], Rows]) -> Score:
         look = plant.make(draw(seed), Random(seed)) if seed else once
         old = {issue.why for issue in _before(plant.check, look.clean)}
         begun = time.process_time()
-        seen += any(issue.why not in old for issue in _flagged(plant.check, look.broken))
+        seen += any(issue.why not in old for issue in flagged(plant.check, look.broken))
         spent += time.process_time() - begun
         silent += not old
         before += len(old)
@@ -117,7 +117,7 @@ def _of_rows(plant: Plant, look: Planted) -> Score:
     old = _before(plant.check, look.clean)
     stood = {name for issue in old for name in _accused(issue)}
     begun = time.process_time()
-    new = _flagged(plant.check, look.broken)
+    new = flagged(plant.check, look.broken)
     spent = time.process_time() - begun
     named = {name for issue in new for name in _accused(issue)}
     told = [issue for issue in new if look.ids & set(issue.examples) or not set(_accused(issue)) <= stood]
@@ -131,7 +131,8 @@ def _accused(issue: Issue) -> tuple[str, ...]:
     return issue.examples[:1] if issue.check in ("label_error", "far_from_training") else issue.examples
 
 
-def _flagged(name: str, corpus: Corpus) -> list[Issue]:
+def flagged(name: str, corpus: Corpus) -> list[Issue]:
+    """What a check says of the rows with a flag."""
     return [issue for issue in checks[name].find(corpus) if issue.flagged]
 
 
@@ -142,5 +143,5 @@ def _before(name: str, clean: Corpus) -> list[Issue]:
     """What is told of rows that nothing was planted in; looked for once."""
     found = _known.setdefault(clean, {})
     if name not in found:
-        found[name] = _flagged(name, clean)
+        found[name] = flagged(name, clean)
     return found[name]

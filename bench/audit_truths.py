@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from audit_plants import Rows, drawn
+from audit_score import flagged
 
 from luthier.checks import checks
 from luthier.checks.audit import audit
@@ -43,13 +44,13 @@ def truths(sets: Mapping[str, Rows]) -> Iterator[Truth]:
     """Those of the sets that are there."""
     if "banking77" in sets:
         corpus = sets["banking77"].corpus
-        copies = sum(len(issue.examples) - 1 for issue in _flagged("duplicate", corpus) if _in_train(corpus, issue))
-        leaked = {issue.examples[0] for issue in _flagged("leak", corpus)}
+        copies = sum(len(issue.examples) - 1 for issue in flagged("duplicate", corpus) if _in_train(corpus, issue))
+        leaked = {issue.examples[0] for issue in flagged("leak", corpus)}
         yield Truth("banking77: duplicates in the training rows", "12", str(copies), copies == 12)
         yield Truth("banking77: test rows that stand in training", "11", str(len(leaked)), len(leaked) == 11)
     if "e2e-cleaned" in sets:
         corpus = sets["e2e-cleaned"].corpus
-        told = {name for check in ON_TEXTS for issue in _flagged(check, corpus) for name in issue.examples}
+        told = {name for check in ON_TEXTS for issue in flagged(check, corpus) for name in issue.examples}
         share = len(told) / len(corpus.rows)
         yield Truth("e2e-cleaned: rows with an issue of their texts", "1 % at most", f"{share:.2%}", share <= 0.01)
     for name, rows in sets.items():
@@ -64,7 +65,7 @@ def as_they_are(sets: Mapping[str, Rows]) -> Iterator[Untouched]:
     """Every check on every whole set."""
     for name, rows in sets.items():
         for check in checks:
-            issues = _flagged(check, rows.corpus)
+            issues = flagged(check, rows.corpus)
             named = {example for issue in issues for example in issue.examples}
             yield Untouched(check, name, len(issues), len(named), len(rows.corpus.rows))
 
@@ -76,10 +77,6 @@ def _told(train: Sequence[Example], test: Sequence[Example]) -> bytes:
 
 def _law(what: str, one: bytes, other: bytes) -> Truth:
     return Truth(what, "yes", "yes" if one == other else "no", one == other)
-
-
-def _flagged(check: str, corpus: Corpus) -> list[Issue]:
-    return [issue for issue in checks[check].find(corpus) if issue.flagged]
 
 
 def _in_train(corpus: Corpus, issue: Issue) -> bool:

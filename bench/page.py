@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 
+import marked
 from environment import Machine
 from limit import flops
+from marked import row
 from prepare import Recipe
 from tuned import Settings, Trial
 from work import RANK, Measured, Work
-
-BEGIN, END = "<!-- measured: begin (written by bench/run.py) -->", "<!-- measured: end -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,8 @@ class Finding:
 
 
 def write(page: Path, machine: Machine, findings: list[Finding], *, command: str) -> None:
-    """Puts the figures between the marks. Raises SystemExit where the page has none."""
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{page}: the lines {BEGIN} and {END} are not there, so the figures have no place")
-    figures = "\n".join(measured(machine, findings, command))
-    page.write_text(f"{before}{BEGIN}\n\n{figures}\n{END}{after}", encoding="utf-8")
+    """Puts the figures between the page's marks. Raises SystemExit where it has none."""
+    marked.write(page, measured(machine, findings, command), script="bench/run.py")
 
 
 def measured(machine: Machine, findings: list[Finding], command: str) -> Iterable[str]:
@@ -191,8 +185,3 @@ def ratio(finding: Finding, other: str) -> float:
 def word(holds: bool) -> str:
     """Plainly."""
     return "reached" if holds else "**not reached**"
-
-
-def row(*cells: str) -> str:
-    """A line of a table."""
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier.batch import Batch, cut, pack, pairs, sum_by_sequence
+from luthier.batch import Batch, cut, pack, sum_by_sequence
 from luthier.errors import ShapeError
 from luthier.types import TokenSequence
 
@@ -104,11 +104,6 @@ def test_counts_are_what_the_data_says_not_what_is_computed():
     assert (batch.distinct, batch.logical) == (3, 9)
     assert (batch.count("token"), batch.count("sequence"), batch.count("group")) == (4.5, 3, 2)
     assert sum_by_sequence(batch.weight, batch).tolist() == [1.5, 1.5, 1.5]
-
-
-def test_pairs_put_the_higher_score_first_within_a_group():
-    rows = [sequence([1, 2], score=0.0), sequence([1, 3], score=1.0), sequence([1, 4], score=1.0, group=1)]
-    assert pairs(pack(rows)).tolist() == [[1, 0]]
 
 
 def test_extra_streams_follow_their_tokens():

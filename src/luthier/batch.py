@@ -110,12 +110,6 @@ def sum_by_sequence(values: Tensor, batch: Batch) -> Tensor:
     return values.new_zeros(len(batch.leaf)).index_add(0, batch.sequence, values)
 
 
-def pairs(batch: Batch) -> Tensor:
-    """Every ordered pair of sequences of one group in which the first has the higher score: (p, 2) sequence indexes."""
-    same = batch.group[:, None] == batch.group[None, :]
-    return (same & (batch.score[:, None] > batch.score[None, :])).nonzero()
-
-
 def cut(sequences: Sequence[TokenSequence], *, budget: int) -> list[list[TokenSequence]]:
     """Cuts one step's sequences into micro-batches of at most `budget` distinct tokens each, when all is shared.
 

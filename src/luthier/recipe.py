@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
@@ -27,6 +26,7 @@ from luthier.objectives.objective import Objective
 from luthier.objectives.sft import SFT
 from luthier.train.options import TrainOptions
 from luthier.types import Json
+from luthier.words import closest
 
 Share: TypeAlias = Annotated[float | str, Field(union_mode="left_to_right")]
 """A share where it reads as a number, as it comes from a command line, else a file or hub name."""
@@ -232,9 +232,8 @@ def _plug(name: str, shapes: Mapping[str, type], given: Json, problems: list[str
     shape = shapes.get(chosen) or _strange(chosen, problems) if ":" in chosen else shapes.get(chosen)
     if shape is None:
         if ":" not in chosen:
-            close = get_close_matches(chosen, shapes, n=1, cutoff=0.75)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(shapes)}, or module:Class"
-            problems.append(f"{name}: {chosen!r} is none; {hint}")
+            hint = closest(chosen, shapes, cutoff=0.75) or f"; there are {', '.join(shapes)}, or module:Class"
+            problems.append(f"{name}: {chosen!r} is none{hint}")
         return None
     return _section(name, shape, settings, problems)
 
@@ -259,9 +258,8 @@ def _unknown(name: str, known: Iterable[str], *, of: type | None = None) -> str:
     known = list(known)
     if of is not None and not known:
         return f"{name}: is no setting; {of.__name__} has none"
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-    return f"{name}: is no setting; {hint}"
+    hint = closest(name, known) or f"; there are {', '.join(known)}"
+    return f"{name}: is no setting{hint}"
 
 
 def _told(section: str, error: ErrorDetails) -> str:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 def counted(number: int, noun: str) -> str:
     """`1 row`, `2,000 rows`, `0 rows`; the noun's plural ends in s."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """`; did you mean 'x'?` where something known is close to the word, else nothing.
+
+    cutoff: difflib's, from 0 to 1; the higher, the closer it has to be.
+    """
+    near = get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return f"; did you mean {near[0]!r}?" if near else ""

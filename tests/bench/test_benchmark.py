@@ -10,10 +10,12 @@ import pytest
 import torch
 from environment import Machine
 from limit import Counts, Shape, flops, rate
+from marked import END, begun
 from prepare import RECIPES
 from tuned import PLAIN, Settings, Trial, search
 from work import Measured, Order, Row, Work, fingerprint
 
+BEGIN = begun("bench/run.py")
 SHAPE = Shape(layers=1, heads=2, head_width=4, width=8, vocabulary=11, linears=((8, 8), (8, 24)), lowest=((8, 8),))
 COUNTS = Counts(distinct=5, logical=9, seen=12, scored=3, supervised=4)
 WORK = Work("b", "short", 2, (Row("f:1", "ask", "answer", (("user", "ask"),)),), (COUNTS, COUNTS), SHAPE)
@@ -80,7 +82,7 @@ def test_a_batch_that_would_not_fit_is_left_out_and_said_so() -> None:
 @pytest.mark.parametrize(("theirs", "said"), [(26.0, "| reached |"), (24.0, "| **not reached** |")])
 def test_the_page_says_plainly_whether_a_bar_is_reached(tmp_path: Path, theirs: float, said: str) -> None:
     text = tmp_path / "benchmarks.md"
-    text.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    text.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     page.write(text, MACHINE, [finding(10.0, theirs)], command="make bench")
     written = text.read_text()
     assert said in next(line for line in written.splitlines() if "TRL as it comes | " in line)
@@ -92,7 +94,7 @@ def test_the_page_says_plainly_whether_a_bar_is_reached(tmp_path: Path, theirs: 
 
 def test_more_than_all_that_is_possible_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "benchmarks.md"
-    text.write_text(f"{page.BEGIN}\n{page.END}\n")
+    text.write_text(f"{BEGIN}\n{END}\n")
     with pytest.raises(SystemExit, match="measured wrongly"):
         page.write(text, MACHINE, [finding(1e-4, 1.0)], command="make bench")
 
@@ -103,3 +105,18 @@ def test_a_page_without_its_marks_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no place"):
         page.write(text, MACHINE, [finding(10.0, 30.0)], command="make bench")
     assert text.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("ours", "said"), [(2.03, "0.0100 above TRL, within it"), (1.5, "0.5200 below TRL, NOT within it")]
+)
+def test_it_is_said_whether_both_sides_end_alike(ours: float, said: str) -> None:
+    one = finding(10.0, 30.0)
+    arms = {
+        name: [run(10.0, loss=mid - 0.05), run(10.0, loss=mid + 0.05)]
+        for name, mid in zip(one.arms, (ours, 2.02, 2.02), strict=True)
+    }
+    told = page.losses(replace(one, arms=arms))
+    assert "Seeds of one arm span up to 0.1000" in told
+    assert "In float32 the two end 0.0000 apart, within that" in told
+    assert said in told

@@ -92,7 +92,7 @@ def test_a_tuned_models_loss_moves_a_row_up_and_is_told() -> None:
     gained = with_losses.score - without.score
     assert gained.argmax() == 7
     issues = label_error(Corpus({"train": flipped(rows, [7])}, losses=losses))
-    assert "the tuned model's own loss on it is 5" in next(iter(issues)).why
+    assert "; the tuned model finds the label 0.7 % likely" in next(iter(issues)).why
 
 
 def test_rows_of_one_prompt_share_a_fold_and_every_label_is_in_every_fold() -> None:

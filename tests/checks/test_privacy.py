@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,11 +14,14 @@ from tiny_tokenizers import dialogue
 from luthier.checks.check import Corpus
 from luthier.checks.personal import is_card, is_iban
 from luthier.checks.privacy import RECOGNISERS, personal_data, secret
+from luthier.checks.privacy import kind as value_kind
 from luthier.checks.recognise import found
-from luthier.checks.redact import redactor
+from luthier.checks.redact import masked, redactor
 from luthier.checks.secrets import entropy
+from luthier.data.read import ReadOptions, read
 from luthier.types import Issue, Message
 
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 GITHUB = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 PERSONAL = {
     "ann.smith+news@mail.uni-koeln.de": "an e-mail address",
@@ -47,6 +51,23 @@ SECRET = {
     "postgres://bob:hunter2@db.example.net/x": "a password in an address",
     "api_key = '9f8A7b6C5d4E3f2G1h0J'": "a key or password",
 }
+SAID = [
+    ("my password is {}.", "hunter2"),
+    ("Password: {}", "P@ssword"),
+    ("the password for the wifi at home is {}, thanks", "s3cret99"),
+    ("I changed my password to {} today", "hunter2"),
+    ("my password is '{}'", "sunshine"),
+    ("Mein Passwort ist {}!", "geheim12"),
+    ("my PIN is {}", "4711"),
+    ("PIN code: {}?", "271828"),
+]
+UNSAID = [
+    "my password is wrong, expired or not working",
+    "The passcode is 4-digit; the password is 8chars, or 12 characters long",
+    "password is **required**; password: sha256; password = user2.password",
+    "Shopping is 1234 in all, the pin is 12 and a top up is 5000",
+    "my password is [PASSWORD_1] and the PIN is blocked",
+]
 INNOCENT = [
     "<<48/2=24>>24 clips, 1,234,567 dollars, 3.14159265358979 and 10000000000000000",
     "Version 10.2.31.4 of Chrome/120.0.6099.71, section 1.2.3.4, v3.11.7.12",
@@ -81,7 +102,29 @@ def test_a_planted_value_is_named_by_kind_and_never_shown_whole(value: str, sent
     assert value not in issue.why
 
 
-@pytest.mark.parametrize("text", INNOCENT)
+@pytest.mark.parametrize(("sentence", "value"), SAID)
+def test_a_password_said_in_words_is_named_masked_and_replaced(sentence: str, value: str) -> None:
+    text = sentence.format(value)
+    (issue,) = issues("Nothing here.", text)
+    assert (issue.check, issue.examples) == ("secret", ("t:2",))
+    assert value not in issue.why
+    assert value not in masked(text)
+    assert redactor()(text) == sentence.format("[PASSWORD_1]")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared real data is not there")
+def test_no_message_of_banking77_says_a_password_though_many_speak_of_pins() -> None:
+    rows = read(str(SHARED / "banking77" / "train.csv"), ReadOptions(input="text", output="category")).examples
+    assert sum("pin" in row.question.lower() or "passcode" in row.question.lower() for row in rows) >= 500
+    assert not list(secret(Corpus({"train": rows})))
+
+
+def test_a_finding_says_which_kind_it_is() -> None:
+    texts = [*PERSONAL, *SECRET]
+    assert [value_kind(issue) for text in texts for issue in issues(text)] == [(PERSONAL | SECRET)[t] for t in texts]
+
+
+@pytest.mark.parametrize("text", [*INNOCENT, *UNSAID])
 def test_numbers_and_names_of_daily_life_are_left_alone(text: str) -> None:
     assert not issues(text)
     assert redactor()(text) == text
@@ -123,6 +166,7 @@ def test_entropy_is_shannons() -> None:
 
 def test_the_same_value_gets_the_same_stand_in_however_it_is_written() -> None:
     redact = redactor()
+    assert redactor()("'ann@mail.de', o'neill@mail.de or ann@mail.de") == "'[EMAIL_1]', [EMAIL_2] or [EMAIL_1]"
     assert redact("Ann@Mail.de, then bob@mail.de") == "[EMAIL_1], then [EMAIL_2]"
     assert redact("ann@mail.de paid 4111111111111111") == "[EMAIL_1] paid [CARD_1]"
     assert redact("4111-1111-1111-1111 and GB82WEST12345698765432") == "[CARD_1] and [IBAN_1]"
@@ -152,7 +196,21 @@ def test_the_order_of_rows_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["4111 ", "a@", "eyJ", "a.b@c.", "1.1.", "a1:", "key=", "+49 ", "-----BEGIN ", "DE89 "]
+    "unit",
+    [
+        "4111 ",
+        "a@",
+        "eyJ",
+        "a.b@c.",
+        "1.1.",
+        "a1:",
+        "key=",
+        "+49 ",
+        "-----BEGIN ",
+        "DE89 ",
+        "pin is ",
+        "password for a ",
+    ],
 )
 def test_the_cost_of_hostile_text_grows_with_its_length_alone(unit: str) -> None:
     def seconds(text: str) -> float:

@@ -41,26 +41,6 @@ def test_a_label_that_is_never_trained_on_is_reported() -> None:
     assert not found("unseen", {"train": rows("train", "a"), "test": [dialogue("q", "a")]})
 
 
-def test_labels_that_differ_only_in_case_or_spacing_are_reported_by_the_rarer() -> None:
-    labels = {"train": ["Lost card", "Lost card", "yes"], "test": ["lost  card", "no", "LOST CARD"]}
-    splits = {
-        part: [replace(dialogue("q", "a", name=f"{part}:{n}"), label=label) for n, label in enumerate(some, 1)]
-        for part, some in labels.items()
-    }
-    issues = found("labels_alike", splits)
-    assert [issue.examples for issue in issues] == [("test:3",), ("test:1",)]
-    assert "'Lost card' and 'LOST CARD'" in issues[0].why
-    clean = {"train": splits["train"], "test": [dialogue("q", "a")]}
-    assert not found("labels_alike", clean)
-
-
-def test_a_placeholder_is_told_as_one_and_not_as_a_rare_label() -> None:
-    labels = ["N/A", "???", "-", "a", "a", "a", "a", "a", "nonesuch", "x"]
-    train = [replace(dialogue("q", "a", name=f"t:{n}"), label=label) for n, label in enumerate(labels, 1)]
-    assert {issue.examples for issue in found("placeholder", {"train": train})} == {("t:1",), ("t:2",), ("t:3",)}
-    assert {issue.examples for issue in found("rare_label", {"train": train})} == {("t:9",), ("t:10",)}
-
-
 def test_a_copy_that_differs_in_case_is_said_to_do_so() -> None:
     train, test = rows("train", "Where is it?"), rows("test", "where is IT")
     (issue,) = found("leak", {"train": train, "test": test})

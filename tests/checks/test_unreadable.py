@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from luthier.checks.unreadable import unreadable
-from luthier.data.read import ReadOptions, read
+from luthier.data.read import FileFacts, LeftOut, Reading, ReadOptions, read
 from luthier.report.texts import sentence
 
 OPTIONS = ReadOptions(input="text", output="label", skip_bad_rows=True)
@@ -33,6 +33,14 @@ def test_a_file_in_utf8_has_none_and_a_broken_row_is_told_by_itself(tmp_path: Pa
     (issue,) = unreadable(read(str(table(tmp_path, "utf-8", '"x\0y",a')), OPTIONS))
     assert issue.examples == ("t.csv:32",)
     assert "skip-bad-rows" in issue.remedy
+
+
+def test_what_is_told_of_a_broken_row_shows_no_personal_data() -> None:
+    bad = LeftOut("t.jsonl:2", "'label' is 'ann.smith@mail.de'; write true or false")
+    reading = Reading((), (bad,), FileFacts("t.jsonl", "", 1, 1), None)
+    (issue,) = unreadable(reading)
+    assert "ann.smith@mail.de" not in issue.why
+    assert "[EMAIL ann.…]" in issue.why
 
 
 def test_a_sentence_gives_up_its_quotations_before_its_own_words() -> None:

@@ -82,6 +82,8 @@ def test_label_studio_comparisons_and_texts(tmp_path: Path) -> None:
     }
     (example,) = readings(tmp_path, compared).examples
     assert [(one.text, one.score) for one in example.completions] == [("Hello", 1.0), ("Go", 0.0)]
+    with pytest.raises(DataError, match="'b' and 'a' are the same; remove the row"):
+        readings(tmp_path, {**compared, "data": {"prompt": "Hi", "a": "Go", "b": "Go"}})
     texts = [{"from_name": "t", "to_name": "x", "type": "textarea", "value": {"text": [text]}} for text in "ab"]
     written: dict[str, Json] = {"data": {"text": "Hi"}, "annotations": [{"result": [one]} for one in texts]}
     (example,) = readings(tmp_path, written).examples

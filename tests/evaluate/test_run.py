@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from luthier.evaluate import EvaluateOptions, compare, evaluate, infer
 from luthier.evaluate.question import ask, in_batches
 from luthier.model.forward import forward
 from luthier.model.load import Model
-from luthier.types import Example
+from luthier.types import Completion, Example, Message
 
 LABELS = ("card", "card arrival", "Card", "top up")
 QUESTIONS = ("where is it", "where is my money", "hi", "why", "where is it now", "help me please")
@@ -99,6 +100,44 @@ def test_neither_order_nor_budget_changes_a_row(rows: list[Example]) -> None:
         assert (row.text, row.tokens) == (other.text, other.tokens)
         assert row.scores == pytest.approx(other.scores, rel=1e-5)
         assert row.logprob == (None if other.logprob is None else pytest.approx(other.logprob, rel=1e-5))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_padding_side_changes_no_answer(side: str) -> None:
+    model = tiny_model()
+    task = infer(TEXTS, EvaluateOptions(max_new_tokens=5), tokenizer=model.tokenizer)
+    usual = evaluate(model, TEXTS, task)
+    model.tokenizer.padding_side = side
+    assert evaluate(model, TEXTS, task) == usual
+
+
+def test_bits_per_byte_are_the_loss_over_the_bytes_of_the_references() -> None:
+    model = tiny_model()
+    rows = [asked("a:1", "hi", "héllo"), asked("a:2", "ho", "a", "bb")]
+    found = evaluate(model, rows, infer(rows, EvaluateOptions(max_new_tokens=2), tokenizer=model.tokenizer))
+    assert [row.bytes for row in found.rows] == [6, 3]
+    nats = sum(row.scores["loss"] * row.tokens for row in found.rows)
+    assert found.metrics["bits_per_byte"].value == pytest.approx(nats / log(2) / 9)
+
+
+def test_a_heavier_row_weighs_more_in_bits_and_bytes_alike() -> None:
+    model = tiny_model()
+    plain = asked("a:1", "hi", "hello")
+    heavy = replace(plain, completions=(Completion((Message("assistant", "hello", weight=3.0),)),))
+    task = infer([plain], EvaluateOptions(max_new_tokens=2), tokenizer=model.tokenizer)
+    once, thrice = evaluate(model, [plain], task), evaluate(model, [heavy], task)
+    assert thrice.rows[0].bytes == 3 * once.rows[0].bytes
+    assert thrice.metrics["bits_per_byte"].value == pytest.approx(once.metrics["bits_per_byte"].value)
+
+
+def test_how_many_answers_ended_is_told_of_text() -> None:
+    rows = [asked(f"a:{at}", text, answer) for at, (text, answer) in enumerate((("one", "uno"), ("two", "dos é")))]
+    model = taught(rows, steps=60)
+    found = evaluate(model, rows, infer(rows, tokenizer=model.tokenizer))
+    assert found.metrics["stop_rate"].value == 1
+    cut_off = evaluate(model, rows, infer(rows, EvaluateOptions(max_new_tokens=2), tokenizer=model.tokenizer))
+    assert cut_off.metrics["stop_rate"].value == 0
+    assert "stop_rate" not in evaluate(model, ROWS, infer(ROWS, tokenizer=model.tokenizer)).metrics
 
 
 def test_a_model_that_was_taught_the_labels_is_better() -> None:

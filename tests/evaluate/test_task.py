@@ -41,6 +41,16 @@ def test_the_metric_that_decides_suits_the_references(answer: str, primary: str)
     assert ("bleu_char" in task.metrics) == answer.startswith("我")
 
 
+def test_references_in_json_are_judged_as_json() -> None:
+    task = infer([asked("a:1", "x", '{"name": "Blue Spice", "area": "city centre"}')], tokenizer=CHAT)
+    assert task.metrics == ("json_f1", "json_equal", "json_valid")
+
+
+def test_a_metric_that_only_describes_cannot_decide() -> None:
+    with pytest.raises(RecipeError, match="length_ratio describes"):
+        infer([asked("a:1", "x", LONG)], EvaluateOptions(metric="length_ratio"), tokenizer=CHAT)
+
+
 def test_the_recipe_decides_over_what_is_inferred() -> None:
     options = EvaluateOptions(task="text", metric="rougeL", max_new_tokens=7)
     task = infer([labelled("a:1", "x", "no")], options, tokenizer=CHAT)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
-from sklearn.metrics import f1_score, precision_recall_fscore_support
+from sacrebleu.metrics.ter import TER
+from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support
 
 from luthier.errors import RecipeError
 from luthier.metrics import (
@@ -60,6 +62,19 @@ KNOWN = {
     "rougeL": [one("police killed the gunman", "the gunman killed police", 2 * 2 / 8)],
     "bleu": [Known(SYSTEM, REFERENCES, 48.530827, within=5e-7)],
     "bleu_char": [one("我的卡在哪里呢", "我的卡在哪里呢", 100.0)],
+    "weighted_f1": [Known(("yes", "yes", "no", "no"), (("yes",), ("no",), ("no",), ("no",)), (2 / 3 + 3 * 0.8) / 4)],
+    "mcc": [Known(("a", "b", "a"), (("a",), ("b",), ("b",)), 0.5)],
+    # two lines, either order: the union holds all of each line
+    "rougeLsum": [one("c d\na b", "a b\nc d", 1), one("a b c", "a x\nb y", 2 * 2 / 7)],
+    "ter": [one("the cat", "the cat sat down", 50.0), one("b a", "a b", 50.0), one("", "a b", 100.0)],
+    "json_valid": [one('{"a": 1}', "{}", 1), one("{'a': 1}", "{}", 0), one("NaN", "{}", 0)],
+    "json_equal": [one('{"a": 1, "b": [2]}', '{"b":[2],"a":1}', 1), one('{"a": 1}', '{"a": 2}', 0)],
+    # name and one of two tags are shared: 2 of 2 said, 2 of 3 wanted
+    "json_f1": [one('{"name": "x", "tags": ["q"]}', '{"name": "x", "tags": ["p", "q"]}', 2 * 2 / 5)],
+    "length_ratio": [Known(("a b c", "a"), (("a b", "a b c d"), ("a b c",)), 4 / 5)],
+    "repetition": [one("a b c d a b c d", "x", 1 / 5)],
+    "distinct1": [one("a a b b", "x", 0.5)],
+    "distinct2": [one("a a a b", "x", 2 / 3)],
     "chrf": [one("hello", "hello", 100.0), one("abc", "xyz", 0.0)],
 }
 
@@ -67,6 +82,12 @@ KNOWN = {
 @pytest.mark.parametrize("name", metrics)
 def test_every_metric_keeps_the_contract(name: str) -> None:
     check(metrics[name], KNOWN[name])
+
+
+def test_a_lower_metric_that_skips_empty_answers_breaks_the_contract() -> None:
+    skips = Mean(lambda text, right: float(bool(text.strip()) and text != right[0]), better="lower")
+    with pytest.raises(AssertionError, match="skipped"):
+        check(skips, [one("card", "card", 0)])
 
 
 def test_a_metric_that_skips_empty_answers_breaks_the_contract() -> None:
@@ -91,7 +112,7 @@ def test_corpus_scores_from_summed_rows_equal_sacrebleu() -> None:
     predictions = [*SYSTEM, "", "x"]
     references = [*REFERENCES, ("one reference",), ("a", "b", "x")]
     streams: list[Any] = [[right[at] if at < len(right) else None for right in references] for at in range(3)]
-    for name, oracle in (("bleu", BLEU()), ("chrf", CHRF())):
+    for name, oracle in (("bleu", BLEU()), ("chrf", CHRF()), ("ter", TER())):
         assert overall(metrics[name], predictions, references) == oracle.corpus_score(predictions, streams).score
         assert metrics[name].signature(references) == str(oracle.get_signature())
 
@@ -103,6 +124,10 @@ def test_macro_f1_and_the_class_table_equal_scikit_learn() -> None:
     kept = sorted(set(gold))
     expected = f1_score(gold, given, labels=kept, average="macro", zero_division=0)
     assert overall(metrics["macro_f1"], given, [(label,) for label in gold]) == pytest.approx(expected, abs=1e-12)
+    expected = f1_score(gold, given, labels=kept, average="weighted", zero_division=0)
+    assert overall(metrics["weighted_f1"], given, [(label,) for label in gold]) == pytest.approx(expected, abs=1e-12)
+    expected = matthews_corrcoef(gold, given)
+    assert overall(metrics["mcc"], given, [(label,) for label in gold]) == pytest.approx(expected, abs=1e-12)
     precision, recall, f1, support = precision_recall_fscore_support(gold, given, labels=kept, zero_division=0)
     for at, row in enumerate(classes(given, gold)):
         found = (row.label, row.support, row.precision, row.recall, row.f1)
@@ -165,6 +190,14 @@ def test_normalising_keeps_numbers_and_short_answers() -> None:
         ("1,0000 x", "0000"),
         ("#### 12 (or 13)", "12"),
         ("#### 12\n#### .5", ".5"),
+        ("It is forty-two.", "42"),
+        ("a hundred and five", "105"),
+        ("two thousand three hundred and eleven dollars", "2311"),
+        ("minus three point one four", "-3.14"),
+        ("one, two and three", "3"),
+        ("#### seven hundred", "700"),
+        ("a million", "1000000"),
+        ("There are 5 in this one", "5"),
     ],
 )
 def test_the_number_of_an_answer(text: str, number: str) -> None:
@@ -181,3 +214,42 @@ def test_a_mistyped_metric_names_the_nearest() -> None:
     with pytest.raises(RecipeError, match="cannot be imported"):
         named("luthier.metrics:nothing")
     assert overall(named("luthier.metrics.match:exact"), ["Yes."], [("yes",)]) == 1
+
+
+def test_a_text_without_a_number_has_none() -> None:
+    assert answer_number("someone and often, hundreds of thousandths") is None
+
+
+def test_rouge_is_that_of_the_reference_on_random_pairs() -> None:
+    scorer = pytest.importorskip("rouge_score.rouge_scorer", reason="rouge-score is not installed (test-only oracle)")
+    kinds = {"rouge1": "rouge1", "rouge2": "rouge2", "rougeL": "rougeL", "rougeLsum": "rougeLsum"}
+    oracle = scorer.RougeScorer(list(kinds), use_stemmer=False)
+    rng = random.Random(0)
+
+    def text() -> str:
+        return "".join(rng.choice("abcde") + rng.choice([" ", " ", ", ", ".\n"]) for _ in range(rng.randrange(25)))
+
+    for _ in range(1000):
+        given, right = text(), [text() for _ in range(rng.randrange(1, 4))]
+        for name in kinds:
+            expected = max(oracle.score(one, given)[name].fmeasure for one in right)
+            found = overall(metrics[name], [given], [right])
+            assert found == pytest.approx(expected, abs=1e-12), (name, given, right)
+
+
+def test_a_schema_is_followed_or_not(tmp_path: Path) -> None:
+    pytest.importorskip("jsonschema", reason="jsonschema is not installed (extra `schema`)")
+    schema = tmp_path / "person.json"
+    schema.write_text('{"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}')
+    metric = named(f"json_schema={schema}")
+    answers = ['{"name": "x"}', '{"name": 3}', "{}", "name: x", ""]
+    assert [overall(metric, [answer], [("",)]) for answer in answers] == [1, 0, 0, 0, 0]
+    schema.with_name("bad.json").write_text('{"type": "objekt"}')
+    with pytest.raises(RecipeError, match=r"bad\.json: is no JSON Schema .*objekt"):
+        named(f"json_schema={schema.with_name('bad.json')}")
+
+
+def test_without_the_package_a_schema_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luthier.metrics.structured.find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match=r"pip install luthier\[schema\]"):
+        named(f"json_schema={tmp_path / 'any.json'}")

@@ -90,6 +90,25 @@ def test_the_searched_choice_is_the_maximum_over_all_candidates(candidates, seed
         assert all(bound >= exact - 1e-4 for bound, exact in zip(one.logprobs, other.logprobs, strict=True))
 
 
+@settings(max_examples=40)
+@given(trees, st.integers(0, 99), st.floats(0, 8))
+def test_a_margin_brings_exactly_the_candidates_within_it(candidates, seed, margin):
+    asked = prompts(seed, 4)
+    fast = choose(MODEL, asked, candidates, margin=margin)
+    for one, other in zip(fast, choose_by_all(MODEL, asked, candidates, margin=margin), strict=True):
+        edge = other.logprobs[other.best] - margin
+        near = {at for at, value in enumerate(other.logprobs) if value > edge + 1e-3}
+        assert near <= {*one.near, one.best}
+        assert all(other.logprobs[at] > edge - 1e-3 for at in one.near)
+        assert [one.logprobs[at] for at in one.near] == pytest.approx([other.logprobs[at] for at in one.near], abs=1e-4)
+        missed = sum(np.exp(value) for at, value in enumerate(other.logprobs) if at not in one.near)
+        assert missed <= one.left_out + 1e-4
+
+
+def test_without_a_margin_only_the_best_is_near():
+    assert all(found.near == [found.best] for found in choose(MODEL, prompts(0), [[5, 2], [6, 7, 2], [8, 2]]))
+
+
 MODEL = opened("llama")
 
 

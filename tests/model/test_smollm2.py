@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from luthier.errors import ModelError
+from luthier.model.accept import open_model
+from luthier.model.generate import generate
 from luthier.model.load import Model, ModelOptions, load
 
 START, END = 1, 2
@@ -26,6 +28,24 @@ def test_each_marker_of_a_turn_is_one_token_and_the_turn_ends_the_answer(model: 
     assert model.stop == {END}
     assert (model.tokenizer.bos_token_id, model.tokenizer.eos_token_id) == (START, END)
     assert model.network.generation_config.eos_token_id == END
+
+
+def test_company_and_padding_side_change_no_generated_token(model: Model) -> None:
+    shared = open_model(ModelOptions(dtype="float32"))
+    assert shared.shared
+    asked = ("What is the capital of France?", "Name a colour.", "Count from one to five, please, in words.", "Hi!")
+    prompts = [
+        list(
+            model.tokenizer.apply_chat_template(
+                [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=True
+            )["input_ids"]
+        )
+        for text in asked
+    ]
+    together = generate(shared, prompts, max_new_tokens=10)
+    shared.tokenizer.padding_side = "left" if shared.tokenizer.padding_side == "right" else "right"
+    assert generate(shared, prompts[::-1], max_new_tokens=10) == together[::-1]
+    assert [generate(shared, [prompt], max_new_tokens=10)[0] for prompt in prompts] == together
 
 
 def test_nothing_is_put_before_a_text(model: Model) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from luthier.checks.audit import audit
 from luthier.checks.check import Corpus
-from luthier.report.audit import as_json, write
+from luthier.report.audit import CARDS, OPEN_OF_KINDS, as_json, groups, write
 from luthier.types import Completion, Example, Message
 
 KEY = "sk-proj-Ab12Cd34Ef56Gh78Ij90Kl12Mn34"
@@ -49,3 +49,41 @@ def test_a_value_that_a_quotation_cuts_is_not_shown_up_to_the_cut(tmp_path: Path
     everything = told(tmp_path, [said] * 4)
     assert "contradiction" in everything
     assert KEY[:12] not in everything
+
+
+def test_findings_of_one_kind_fold_and_every_kind_is_seen(tmp_path: Path) -> None:
+    mails = [f"Row {n}: write to ann{n}@mail.de" for n in range(60)]
+    said = [*mails, *[f"Row {n}: pay with {CARD}" for n in range(3)], "call +49 30 901820", *[PLAIN] * 3]
+    corpus = Corpus({"train": [row(text, "ab"[at % 2], at) for at, text in enumerate(said, 2)]})
+    found = audit(corpus, fast=True)
+    (group,) = (one for one in groups(found, corpus) if one.name == "personal_data")
+    shown = {kind.name: (kind.total, len(kind.open), len(kind.folded)) for kind in group.kinds}
+    assert shown == {
+        "a payment card": (3, 3, 0),
+        "an e-mail address": (60, OPEN_OF_KINDS, CARDS - OPEN_OF_KINDS),
+        "a phone number": (1, 1, 0),
+    }
+    assert group.left == 60 - CARDS
+    page = write(tmp_path, found, corpus, ["t.csv"]).read_text(encoding="utf-8")
+    assert all(f"<h4>{name} " in page for name in shown)
+    assert page.count("Row ") == 3 + CARDS
+
+
+def test_a_check_of_one_kind_needs_no_headings(tmp_path: Path) -> None:
+    assert "<h4>" not in told(tmp_path, [f"Row {n}: write to ann{n}@mail.de" for n in range(20)])
+
+
+def test_an_audit_that_was_stopped_says_which_checks_were_not_done(tmp_path: Path) -> None:
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "secrets":
+            raise KeyboardInterrupt
+
+    rows = {"train": [row(f"Row {n}: write to ann{n}@mail.de", "ab"[n % 2], n) for n in range(9)]}
+    found = audit(Corpus(rows, progress=stop), fast=True)
+    whole = audit(Corpus(rows), fast=True)
+    assert found.issues == whole.issues
+    assert found.skipped.keys() - whole.skipped.keys() == {"secret"}
+    page = write(tmp_path, found, Corpus(rows), ["t.csv"]).read_text(encoding="utf-8")
+    assert "Stopped before every check was run" in page
+    assert "so far" in page
+    assert "stopped before it was done: keys, tokens and passwords" in page

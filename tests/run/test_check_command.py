@@ -85,8 +85,11 @@ def test_mending_writes_new_files_leaves_the_old_and_says_what_it_did(clean, tmp
     test = table(tmp_path / "test.csv", [("in the barn on monday something said miaow to me", "cat")])
     before = train.read_bytes(), test.read_bytes()
     fixed = tmp_path / "fixed"
+    assert luthier("check", train, "--test", test, "--out", tmp_path / "a", "--fast").exit_code == 1
     done = luthier("check", train, "--test", test, "--out", tmp_path / "a", "--fast", "--fix", fixed)
-    assert done.exit_code == 1
+    assert done.exit_code == 0, done.output
+    assert "mend before training: leak" in done.output
+    assert "the mended rows pass every gate" in done.output
     assert (train.read_bytes(), test.read_bytes()) == before
     fixes = [json.loads(line) for line in (fixed / "fixes.jsonl").read_text().splitlines()]
     assert {fix["check"] for fix in fixes} == {"duplicate", "leak"}
@@ -94,6 +97,16 @@ def test_mending_writes_new_files_leaves_the_old_and_says_what_it_did(clean, tmp
         assert len(list(csv.DictReader(file))) == len(rows) - 2
     again = luthier("check", fixed / "train.csv", "--test", fixed / "test.csv", "--out", tmp_path / "b", "--fast")
     assert again.exit_code == 0, again.output
+
+
+def test_a_gate_that_nothing_mends_still_ends_with_exit_1(clean, tmp_path):
+    train = table(tmp_path / "train.csv", [*clean, ("it said woof", "Dog")])
+    words = ("check", train, "--out", tmp_path / "a", "--fast", "--gate", "labels_alike", "--fix", tmp_path / "fixed")
+    done = luthier(*words)
+    assert done.exit_code == 1
+    assert "a gate fails on the mended rows, too: labels alike 1" in " ".join(done.output.split())
+    facts = json.loads(luthier(*words, "--json").stdout)
+    assert (facts["failed"], facts["mended"]["failed"]) == (["labels_alike"], ["labels_alike"])
 
 
 def test_mending_into_the_folder_of_the_files_is_refused(clean, tmp_path):

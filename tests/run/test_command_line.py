@@ -262,3 +262,46 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_computed(b
     done = luthier("train", *settings(base, rows, tmp_path / "file" / "r"))
     assert done.exit_code == 2
     assert "no writable folder" in done.output
+
+
+def test_runs_bases_and_adapters_stand_in_one_table_with_differences_from_the_first(base, run, adapted, rows, tmp_path):
+    task = tmp_path / "task.yaml"
+    task.write_text(f"mode: choice\ndata: {rows}\nslices: [length, class]\n")
+    checkpoint = f"{base}+{adapted / 'best'}"
+    done = luthier("evaluate", base, run, adapted, checkpoint, "--task", task, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert list(told["models"]) == [str(base), str(run), str(adapted), checkpoint]
+    assert told["models"][checkpoint]["metrics"] == told["models"][str(adapted)]["metrics"]
+    assert list(told["differences"]["accuracy"]) == [str(run), str(adapted), checkpoint]
+    gain = told["differences"]["accuracy"][str(run)]
+    values = {name: one["metrics"]["accuracy"]["value"] for name, one in told["models"].items()}
+    assert gain["value"] == pytest.approx(values[str(run)] - values[str(base)])
+    assert gain["low"] > 0
+    assert {one["by"] for one in told["slices"]} == {"length", "class"}
+    assert sum(one["n"] for one in told["slices"] if one["by"] == "class") == 120
+    assert told["models"][str(run)]["calibration"]["ece"]["value"] >= 0
+    shown = luthier("evaluate", base, run, "--task", task)
+    assert f"{run} against {base}: better." in " ".join(shown.output.split())
+
+
+def test_an_adapter_that_names_no_base_says_how_to_name_one(adapted, rows, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    done = luthier("evaluate", tmp_path, "--data", rows)
+    assert done.exit_code == 2
+    assert "BASE+" in done.output
+
+
+def test_the_confidence_of_a_run_is_in_its_report(run):
+    told = json.loads((run / "report.json").read_text())["calibration"]
+    assert told["tuned"]["ece"]["low"] <= told["tuned"]["ece"]["value"] <= told["tuned"]["ece"]["high"]
+    assert told["temperature"]["fitted_on"] == len((run / "validation.jsonl").read_text().splitlines())
+    lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    assert all(0 < line["tuned"]["confidence"] <= 1 for line in lines)
+
+
+def test_without_the_harness_its_tasks_say_what_to_install(base, monkeypatch):
+    monkeypatch.setattr("luthier.run.harness.find_spec", lambda name: None)
+    done = luthier("evaluate", base, "--lm-eval", "hellaswag")
+    assert done.exit_code == 2
+    assert "pip install luthier[lm-eval]" in done.output

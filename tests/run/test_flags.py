@@ -168,6 +168,17 @@ print("torch" in sys.modules)
     assert len(said(__file__)) == len(said("owner/name")) == len(said("0.1")) == 1
 
 
+@pytest.mark.parametrize("command", ["train", "check"])
+def test_a_recipe_without_its_rows_says_where_it_looked_and_what_its_head_says(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.yaml").write_text("# Get rows.csv from the post office.\ndata:\n  train: rows.csv\n# not the head\n")
+    said = " ".join(luthier(command, "r.yaml").output.split())
+    assert "rows.csv: there is no such file" in said
+    assert f"r.yaml names it, as seen from {tmp_path}" in said
+    assert said.endswith("Get rows.csv from the post office.")
+    assert "r.yaml names" not in luthier(command, "data.train=rows.csv").output
+
+
 @pytest.mark.parametrize(
     ("words", "remedy"),
     [

@@ -380,3 +380,21 @@ def test_what_a_split_says_to_train_with_reads_what_it_wrote(tmp_path, base):
     assert dry.exit_code == 0, dry.output
     plain = luthier(*(word for word in named if word not in settings), *rest)
     assert plain.exit_code == 2, plain.output
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "test"),
+    [(200, (), 30), (200, ("data.test=0.15",), 30), (1000, (), 100), (40, (), 4), (200, ("data.test=0.2",), 40)],
+    ids=["few", "nearly enough", "many", "far too few", "chosen"],
+)
+def test_a_drawn_split_holds_enough_rows_to_show_something(rows, words, test, tmp_path):
+    """Ten per cent where that is enough or nobody can have enough; a share that someone chose is kept."""
+    columns = "\n".join(f"message {n} of {n * 7919}: {n * 104729},{'yes' if n % 2 else 'no'}" for n in range(rows))
+    train = tmp_path / "train.csv"
+    train.write_text(f"text,label\n{columns}\n")
+    done = luthier(
+        *("check", train, "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "m", "--split", "--json"), *words
+    )
+    facts = json.loads(done.stdout)["mended"]
+    assert facts["files"]["test"]["rows"] == test
+    assert any("30 are kept for" in told for told in facts["warnings"]) == (rows == 200)

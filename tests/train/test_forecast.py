@@ -42,12 +42,7 @@ def test_a_taste_changes_no_parameter_gradient_or_random_state() -> None:
     assert "distinct tokens took" in guess.assumption
 
 
-def test_evaluations_are_added_to_the_time() -> None:
-    model, expected = tiny_model(), forecast(rows(22), OPTIONS)
-    assert estimate(model, SFT(), expected, evaluation_s=1000.0).seconds > 1000
-
-
-def test_only_the_second_call_of_a_warm_taste_is_timed() -> None:
+def test_only_the_second_call_of_a_taste_is_timed() -> None:
     calls: list[float] = []
 
     def compute() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from luthier.checks.answers import boilerplate, refusal
-from luthier.checks.balance import counts, imbalance, missing_label, one_label, placeholder, rare_label
+from luthier.checks.balance import counts, imbalance, missing_label, one_label, rare_label
 from luthier.checks.baselines import bar
 from luthier.checks.check import Check, CheckOptions, Corpus, Survey, Table
 from luthier.checks.contamination import all_rows, contamination, meaning_contamination
@@ -26,14 +26,18 @@ from luthier.checks.given import answer_in_prompt
 from luthier.checks.labels import label_error
 from luthier.checks.language import language_mismatch, languages
 from luthier.checks.lengths import length_tables, tokens_per_word
+from luthier.checks.markup import kind as markup_kind
+from luthier.checks.markup import markup, without_markup
+from luthier.checks.names import joined_labels, labels_alike, misspelt_label, placeholder
 from luthier.checks.preference import pair_cycle, pair_equal, pair_longer, pair_position, pair_prompts
+from luthier.checks.privacy import kind as value_kind
 from luthier.checks.privacy import personal_data, secret
 from luthier.checks.proof import Case, answer, beginning, end, serving, supervised
 from luthier.checks.shares import dominant, loss_shares
 from luthier.checks.shortcuts import shortcut
 from luthier.checks.slices import evenness, slice_bias, slice_rates
 from luthier.checks.spare import outvoted, spare_copies, spare_near
-from luthier.checks.splits import few, labels_alike, leak, unseen
+from luthier.checks.splits import few, leak, unseen
 from luthier.checks.straddle import group_leak, time_leak
 from luthier.checks.text import empty, invisible, mojibake, rewrite_garbled, show_nothing_unseen
 from luthier.checks.tokens import cut_answer, special_tokens
@@ -59,7 +63,9 @@ checks: dict[str, Check] = {
     ),
     "few": Check(few, "held-out parts too small to tell much"),
     "unseen": Check(unseen, "held-out labels that training never shows"),
-    "labels_alike": Check(labels_alike, "labels that differ in case or spacing alone"),
+    "labels_alike": Check(labels_alike, "labels that differ in case, spacing or punctuation alone"),
+    "misspelt_label": Check(misspelt_label, "rare labels one letter away from a frequent one"),
+    "joined_labels": Check(joined_labels, "several labels in one cell"),
     "one_label": Check(one_label, "splits whose rows all have one label or answer"),
     "placeholder": Check(placeholder, "labels that say that there is none"),
     "rare_label": Check(rare_label, "labels with too few rows to learn them from"),
@@ -83,6 +89,7 @@ checks: dict[str, Check] = {
     "empty": Check(empty, "prompts or answers with nothing to read", drop=all_rows),
     "invisible": Check(invisible, "characters that nobody sees", rewrite=show_nothing_unseen),
     "mojibake": Check(mojibake, "texts decoded in a wrong encoding", needs=("ftfy",), rewrite=rewrite_garbled),
+    "markup": Check(markup, "remains of HTML", rewrite=without_markup, kind=markup_kind),
     "refusal": Check(refusal, "answers that refuse"),
     "boilerplate": Check(boilerplate, "one sentence around otherwise different answers"),
     "special_tokens": Check(special_tokens, "chat markup inside texts"),
@@ -90,8 +97,8 @@ checks: dict[str, Check] = {
     "language_mismatch": Check(
         language_mismatch, "answers in another language than their prompts", thorough=True, needs=("py3langid",)
     ),
-    "personal_data": Check(personal_data, "e-mail, bank, card, phone and IP numbers"),
-    "secret": Check(secret, "keys, tokens and passwords"),
+    "personal_data": Check(personal_data, "e-mail, bank, card, phone and IP numbers", kind=value_kind),
+    "secret": Check(secret, "keys, tokens and passwords", kind=value_kind),
 }
 """Checks of the rows by name, in the order in which they are run."""
 

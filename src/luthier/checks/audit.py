@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from luthier.checks import checks, surveys, thorough_surveys
 from luthier.checks.check import Check, Corpus, Table
 from luthier.checks.discreet import discreet, discreet_table
 from luthier.errors import RecipeError
 from luthier.types import Issue
+from luthier.words import closest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Audit:
     issues: tuple[Issue, ...]
     tables: tuple[Table, ...]
     skipped: Mapping[str, str]
-    """Checks that were not run, and why."""
+    """Checks that were not run, or not to their end, and why."""
     gates: tuple[str, ...]
     """Checks that end a run."""
     interrupted: bool = False
@@ -49,21 +49,23 @@ def audit(corpus: Corpus, *, fast: bool = False) -> Audit:
     gates = tuple(name for name, check in checks.items() if (check.gate or name in options.gates))
     issues: list[Issue] = []
     tables: list[Table] = []
-    skipped: dict[str, str] = {}
-    interrupted = False
+    interrupted, done = False, 0
+    skipped = {name: why for name, check in checks.items() if (why := _not_run(name, check, corpus, fast=fast))}
+    wanted = [name for name in checks if name not in skipped]
+    counts = {**surveys, **({} if fast else thorough_surveys)}
+    works = len(wanted) + len(counts)
     try:
-        for name, check in checks.items():
-            why = _not_run(name, check, corpus, fast=fast)
-            if why is not None:
-                skipped[name] = why
-                continue
-            corpus.progress(check.title, 0, len(corpus.rows))
-            for issue in check.find(corpus):
-                issues.append(issue)
-        for survey in (*surveys.values(), *(() if fast else thorough_surveys.values())):
-            tables += survey(corpus)
+        for done, name in enumerate((*wanted, *counts)):
+            corpus.progress("checks", done, works)
+            if name in counts:
+                tables += counts[name](corpus)
+            else:
+                for issue in checks[name].find(corpus):
+                    issues.append(issue)
+        corpus.progress("checks", works, works)
     except KeyboardInterrupt:
         interrupted = True
+        skipped |= dict.fromkeys(wanted[done:], "stopped before it was done")
     shown = discreet(corpus, issues)
     return Audit(ranked(shown), tuple(discreet_table(table) for table in tables), skipped, gates, interrupted)
 
@@ -88,6 +90,5 @@ def _not_run(name: str, check: Check, corpus: Corpus, *, fast: bool) -> str | No
 def _known(names: Sequence[str]) -> None:
     for name in names:
         if name not in checks:
-            close = get_close_matches(name, checks, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(checks)}"
-            raise RecipeError(f"checks: {name!r} is no check; {hint}")
+            hint = closest(name, checks) or f"; there are {', '.join(checks)}"
+            raise RecipeError(f"checks: {name!r} is no check{hint}")

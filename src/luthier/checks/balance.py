@@ -1,20 +1,23 @@
 """How evenly the rows lie over labels and splits.
 
-Not here: what carries the loss (`shares`), held-out labels that training never shows (`splits`), and where inputs are
-few (`coverage`).
+Not here: what carries the loss (`shares`), held-out labels that training never shows (`splits`), how labels are written
+(`names`), and where inputs are few (`coverage`).
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import exp, log
 
 import numpy as np
 
-from luthier.checks.check import PARTS, Corpus, Table
+from luthier.checks.check import Corpus, Table
+from luthier.checks.names import miswritten
+from luthier.data.split import PARTS
 from luthier.types import Completion, Example, Issue
+from luthier.words import counted
 
 SHOWN = 30
 """Lines of a table, and rows an Issue names where they stand for many."""
@@ -24,7 +27,6 @@ TOGETHER = 50
 """Rare labels above which one Issue names them all."""
 UNEVEN = 10.0
 """Rows of the largest label over those of the smallest, from which it is told."""
-_PLACEHOLDERS = frozenset({"n/a", "n.a.", "#n/a", "nan", "null", "none", "todo", "to do", "tbd", "xxx", "k.a."})
 EFFECTIVE = 0.8
 """Share of the labels that the effective number must reach."""
 
@@ -49,17 +51,16 @@ def counts(corpus: Corpus) -> Iterator[Table]:
 
 
 def rare_label(corpus: Corpus) -> Iterator[Issue]:
-    """Labels with fewer than RARE rows of training; one Issue a label, or one for all where there are very many."""
-    train = labels(corpus, "train")
-    rare = {label for label, count in train.items() if count < RARE}
-    rows: defaultdict[str, list[str]] = defaultdict(list)
-    for example in (corpus.rows[at] for at in corpus.of("train")):
-        if example.label in rare:
-            rows[example.label].append(example.id)
+    """Labels with fewer than RARE rows of training; one Issue a label, or one for all where there are very many.
+
+    Not those that `names` tells of, since they want writing rather than more rows.
+    """
+    train = corpus.labelled("train")
+    rare = {label: names for label, names in sorted(train.items()) if len(names) < RARE}
     if len(rare) > TOGETHER:
         yield Issue(
             check="rare_label",
-            examples=tuple(rows[label][0] for label in sorted(rare)[:SHOWN]),
+            examples=tuple(names[0] for names in islice(rare.values(), SHOWN)),
             severity=0.6,
             flagged=True,
             why=f"{len(rare):,} of {len(train):,} labels have fewer than {RARE} rows of train each, too few to learn "
@@ -67,38 +68,18 @@ def rare_label(corpus: Corpus) -> Iterator[Issue]:
             remedy="join labels that mean the same, or read the column as text if it holds no labels",
         )
         return
-    for label, names in sorted((one for one in rows.items() if not stands_for_none(one[0])), key=lambda one: one[0]):
+    told = miswritten(corpus)
+    for label, names in rare.items():
+        if label in told:
+            continue
         yield Issue(
             check="rare_label",
             examples=tuple(names),
             severity=round(0.6 - 0.1 * len(names), 3),
             flagged=True,
-            why=f"the label {label!r} has {_rows(len(names))} of train, too few to learn it from",
+            why=f"the label {label!r} has {counted(len(names), 'row')} of train, too few to learn it from",
             remedy=f"label more rows of {label!r}, or join it with another label",
         )
-
-
-def placeholder(corpus: Corpus) -> Iterator[Issue]:
-    """Labels that say that there is none; one Issue each, with all its rows."""
-    rows: defaultdict[str, list[str]] = defaultdict(list)
-    for example in corpus.rows:
-        if example.label is not None and stands_for_none(example.label):
-            rows[example.label].append(example.id)
-    for label, names in sorted(rows.items()):
-        yield Issue(
-            check="placeholder",
-            examples=tuple(names),
-            severity=0.6,
-            flagged=True,
-            why=f"the label {label!r} of {_rows(len(names))} is a placeholder: it says that nobody has labelled them",
-            remedy="label these rows, or leave them out",
-        )
-
-
-def stands_for_none(label: str) -> bool:
-    """Whether a label is what people and programs write where there is none."""
-    bare = label.strip().casefold()
-    return bare in _PLACEHOLDERS or (bool(bare) and not bare.strip("?-_.–— "))
 
 
 def imbalance(corpus: Corpus) -> Iterator[Issue]:
@@ -115,19 +96,16 @@ def imbalance(corpus: Corpus) -> Iterator[Issue]:
         examples=tuple(islice(held, SHOWN)),
         severity=round(min(0.7, 1 - worth / len(train)), 3),
         flagged=worth < EFFECTIVE * len(train),
-        why=f"the label {largest!r} has {_rows(train[largest])} of train and {smallest!r} {train[smallest]:,}: the "
-        f"{len(train)} labels are worth {worth:.1f} of one size, and always answering {largest!r} is right for "
-        f"{share:.0%}",
+        why=f"the label {largest!r} has {counted(train[largest], 'row')} of train and {smallest!r} "
+        f"{train[smallest]:,}: the {len(train)} labels are worth {worth:.1f} of one size, and always answering "
+        f"{largest!r} is right for {share:.0%}",
         remedy="label more rows of the rare labels, or cap the common ones; judge by macro-F1 rather than accuracy",
     )
 
 
 def missing_label(corpus: Corpus) -> Iterator[Issue]:
     """Labels of train that a validation or test split never asks for; one Issue a split, with a row of each."""
-    first: dict[str, str] = {}
-    for example in (corpus.rows[at] for at in corpus.of("train")):
-        if example.label is not None:
-            first.setdefault(example.label, example.id)
+    first = {label: names[0] for label, names in corpus.labelled("train").items()}
     for part in ("validation", "test"):
         asked = labels(corpus, part)
         absent = sorted(first.keys() - asked.keys())
@@ -161,7 +139,7 @@ def one_label(corpus: Corpus) -> Iterator[Issue]:
             examples=tuple(corpus.rows[at].id for at in places[:SHOWN]),
             severity=1.0 if trained else 0.6,
             flagged=True,
-            why=f"all {_rows(len(places))} of {part} have the {what} {short(first.answer)!r}, so {so}",
+            why=f"all {counted(len(places), 'row')} of {part} have the {what} {short(first.answer)!r}, so {so}",
             remedy=f"add rows with other {what}s, or name the column that holds the wanted answer",
         )
 
@@ -188,10 +166,10 @@ def short(text: str, cap: int = 60) -> str:
 def _note(train: Counter[str], total: Counter[str], shown: list[str]) -> str:
     rarest = min(train, key=lambda name: (train[name], name))
     left, rows = len(total) - len(shown), total.total() - sum(total[name] for name in shown)
-    between = f" {left:,} labels between these have {_rows(rows)} together." if left else ""
+    between = f" {left:,} labels between these have {counted(rows, 'row')} together." if left else ""
     return (
         f"{len(total):,} labels, in training worth {effective(train.values()):.1f} of one size; the rarest there is "
-        f"{rarest!r} with {_rows(train[rarest])}.{between}"
+        f"{rarest!r} with {counted(train[rarest], 'row')}.{between}"
     )
 
 
@@ -204,7 +182,3 @@ def _has_more(row: Example, first: Example) -> bool:
 
 def _texts(completions: tuple[Completion, ...]) -> list[tuple[float, list[str]]]:
     return [(one.score, [" ".join(turn.content.split()) for turn in one.messages]) for one in completions]
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row" + "s" * (count != 1)

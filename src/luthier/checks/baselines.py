@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.checks.check import PARTS, Corpus, Table, number
+from luthier.checks.check import Corpus, Table, number
 from luthier.checks.classify import FOLDS, clipped, decisions, folds, prompt_text, wording
 from luthier.checks.preference import pair, said
+from luthier.data.split import PARTS
 from luthier.metrics import named
 from luthier.metrics.numeric import MARK
 from luthier.stats import Sample, clusters, interval

@@ -6,6 +6,7 @@ Not here: any check, and which are run (`luthier.checks`, `luthier.checks.audit`
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,14 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from luthier.data.split import normalised
+from luthier.data.split import PARTS, normalised
 from luthier.errors import RecipeError
 from luthier.types import Example, Issue, Json
 
 T = TypeVar("T")
-
-PARTS = ("train", "validation", "test")
-"""Splits, in the order in which a row counts as the earlier one."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """(what is looked at, rows done, rows in all)."""
@@ -79,7 +77,7 @@ class Corpus:
     against: Mapping[str, Sequence[Example]] = field(default_factory=dict)
     """Evaluation files by name, for contamination."""
     losses: Mapping[str, float] = field(default_factory=dict)
-    """A tuned model's own loss by row id, once there is a run."""
+    """How much a tuned model is surprised by each row's answer, in nats by row id, once there is a run."""
     progress: Progress = lambda what, done, total: None
 
     @cached_property
@@ -107,6 +105,15 @@ class Corpus:
         first = self.parts.index(part) if part in self.parts else len(self.parts)
         return range(first, first + len(self.splits.get(part, ())))
 
+    def labelled(self, part: str | None = None) -> dict[str, list[str]]:
+        """Ids of the rows of one split, or of all, by their label; rows without one are left out."""
+        rows: defaultdict[str, list[str]] = defaultdict(list)
+        for at in range(len(self.rows)) if part is None else self.of(part):
+            row = self.rows[at]
+            if row.label is not None:
+                rows[row.label].append(row.id)
+        return dict(rows)
+
     def sampled(self, places: Sequence[int]) -> list[int]:
         """At most `options.sample` of these places: those whose text hashes lowest, so that no order matters."""
         if len(places) <= self.options.sample:
@@ -115,11 +122,12 @@ class Corpus:
         return sorted(drawn[: self.options.sample])
 
     def each(self, some: Sequence[T], what: str) -> Iterator[T]:
-        """The same, telling every thousandth to whoever watches."""
+        """The same, telling every thousandth, and the end, to whoever watches."""
         for done, one in enumerate(some):
             if done % 1000 == 0:
                 self.progress(what, done, len(some))
             yield one
+        self.progress(what, len(some), len(some))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,8 @@ class Check:
     """Which rows `--fix` leaves out because a better one stands for them, where that takes more than the issue."""
     rewrite: Callable[[Issue, str], str] | None = None
     """What `--fix` makes of each text in an issue's rows."""
+    kind: Callable[[Issue], str] | None = None
+    """Which sort of thing an issue is about, in a few words, where the check looks for several."""
 
 
 @dataclass(frozen=True, slots=True)

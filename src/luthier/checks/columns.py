@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.checks.check import Corpus
-from luthier.data.text import closest
 from luthier.errors import RecipeError
 from luthier.types import Json
+from luthier.words import closest
 
 VALUES = 50
 """Values of a column that are told apart, the commonest; more of them are one, or four bands where they are numbers."""

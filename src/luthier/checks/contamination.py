@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.checks.check import PARTS, Corpus
+from luthier.checks.check import Corpus
 from luthier.checks.meaning import alike_in_meaning
 from luthier.checks.prompts import excerpt, prompts, same_numbers
 from luthier.checks.runs import RUN, Numbers, Places, Runs, runs, worded
 from luthier.checks.twins import COMMON, common_runs, pairs
+from luthier.data.split import PARTS
 from luthier.types import Example, Issue, Message
 
 WORDS = 13

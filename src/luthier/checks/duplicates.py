@@ -12,11 +12,12 @@ from itertools import product
 
 import numpy as np
 
-from luthier.checks.check import PARTS, Corpus
+from luthier.checks.check import Corpus
 from luthier.checks.meaning import Alike, alike_in_meaning, mean_the_same
 from luthier.checks.prompts import but_for, excerpt, prompts, same_numbers, wording
 from luthier.checks.runs import mixed, worded
 from luthier.checks.twins import jaccard, pairs, stars
+from luthier.data.split import PARTS
 from luthier.types import Example, Issue, Message
 
 VOICES = 8

@@ -14,7 +14,8 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from luthier.checks.check import PARTS, Corpus, Table, number
+from luthier.checks.check import Corpus, Table, number
+from luthier.data.split import PARTS
 from luthier.stats import wilson
 from luthier.types import Issue
 

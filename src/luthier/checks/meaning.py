@@ -14,10 +14,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.checks.check import PARTS, Corpus
+from luthier.checks.check import Corpus
 from luthier.checks.prompts import prompts, same_numbers, wording
 from luthier.checks.runs import Places, worded
 from luthier.checks.twins import CLOSEST, jaccard
+from luthier.data.split import PARTS
 from luthier.types import Example
 
 OWN = 0.03

@@ -15,7 +15,7 @@ from typing import Final
 from luthier.checks.recognise import Recogniser, matches
 
 _EMAIL: Final = re.compile(
-    r"(?<![\w.%+'-])(?!git@)[\w.%+'-]{1,64}@(?:[^\W_][\w-]{0,62}\.){1,6}[^\W\d_]{2,24}(?![\w@-])"
+    r"(?<![\w.%+-])(?<!\w')(?!git@)[\w.%+-][\w.%+'-]{0,63}@(?:[^\W_][\w-]{0,62}\.){1,6}[^\W\d_]{2,24}(?![\w@-])"
 )
 _FILES: Final = ("png", "jpg", "jpeg", "gif", "svg", "webp", "js", "css", "html", "json", "py", "md")
 

@@ -35,8 +35,13 @@ def personal_data(corpus: Corpus) -> Iterator[Issue]:
 
 
 def secret(corpus: Corpus) -> Iterator[Issue]:
-    """API keys, tokens, private keys and passwords in addresses; one Issue a row and kind."""
+    """API keys, tokens, private keys and passwords, in addresses or said in words; one Issue a row and kind."""
     yield from _held(corpus, "secret", _REVOKE)
+
+
+def kind(issue: Issue) -> str:
+    """What a finding of this file is about: `an e-mail address`."""
+    return next((one.kind for one in RECOGNISERS if f" holds {one.kind}, " in issue.why), "")
 
 
 def _held(corpus: Corpus, part: Part, remedy: str) -> Iterator[Issue]:

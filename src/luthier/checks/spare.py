@@ -12,11 +12,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
-from luthier.checks.check import PARTS, Corpus, Evidence, Spare
+from luthier.checks.check import Corpus, Evidence, Spare
 from luthier.checks.contradictions import single, wanted
 from luthier.checks.duplicates import copies, near_links
 from luthier.checks.prompts import excerpt, prompts, wording
 from luthier.checks.runs import worded
+from luthier.data.split import PARTS
 from luthier.types import Example
 
 Merit: TypeAlias = tuple[int, int, int]

@@ -1,8 +1,7 @@
-"""Checks of labels and prompts across the splits. They report; nothing is moved."""
+"""Prompts and labels across the splits. They report; nothing is moved."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 
 from luthier.checks.check import Corpus
@@ -43,19 +42,18 @@ def leak(corpus: Corpus) -> Iterator[Issue]:
 
 def unseen(corpus: Corpus) -> Iterator[Issue]:
     """Labels of validation and test that no row of training has; one Issue for each label and split."""
-    known = {corpus.rows[at].label for at in corpus.of("train")}
+    known = corpus.labelled("train").keys()
     for part in ("validation", "test"):
-        rows: defaultdict[str, list[str]] = defaultdict(list)
-        for example in (corpus.rows[at] for at in corpus.of(part)):
-            if example.label is not None and example.label not in known:
-                rows[example.label].append(example.id)
-        for label, names in sorted(rows.items()):
+        rows = corpus.labelled(part)
+        for label in sorted(rows.keys() - known):
+            names = rows[label]
             yield Issue(
                 check="unseen",
                 examples=tuple(names),
                 severity=0.7,
                 flagged=True,
-                why=f"{len(names)} rows of {part} have the label {label!r}, which no row of train has",
+                why=f"{counted(len(names), 'row')} of {part} {'has' if len(names) == 1 else 'have'} the label "
+                f"{label!r}, which no row of train has",
                 remedy="mend the label if it is misspelt, else add rows of it to train",
             )
 
@@ -74,24 +72,4 @@ def few(corpus: Corpus) -> Iterator[Issue]:
                 why=f"{part} has {counted(count, 'row')}, on which a share such as accuracy is known to within "
                 f"{min(half, 100):.0f} points either way at worst",
                 remedy=f"hold out {FEWEST} rows or more (data.{part}=SHARE or a file)",
-            )
-
-
-def labels_alike(corpus: Corpus) -> Iterator[Issue]:
-    """Labels that differ only in case or white space; one Issue for each that is not the commonest of its kind."""
-    rows: defaultdict[str, list[str]] = defaultdict(list)
-    for example in corpus.rows:
-        if example.label is not None:
-            rows[example.label].append(example.id)
-    usual: dict[str, str] = {}
-    for label in sorted(rows, key=lambda label: (-len(rows[label]), label)):
-        other = usual.setdefault(" ".join(label.casefold().split()), label)
-        if other != label:
-            yield Issue(
-                check="labels_alike",
-                examples=tuple(rows[label]),
-                severity=0.5,
-                flagged=True,
-                why=f"labels {other!r} and {label!r} differ only in case or spacing",
-                remedy="write them the same way if they mean the same",
             )

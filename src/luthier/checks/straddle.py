@@ -6,14 +6,15 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from difflib import get_close_matches
 
 import numpy as np
 
-from luthier.checks.check import PARTS, Corpus
+from luthier.checks.check import Corpus
+from luthier.data.split import PARTS
 from luthier.errors import RecipeError
 from luthier.stats import Floats, wilson
 from luthier.types import Issue, Json
+from luthier.words import closest
 
 SHOWN = 10
 """Rows shown of a split."""
@@ -67,9 +68,8 @@ def time_leak(corpus: Corpus) -> Iterator[Issue]:
 def _known(corpus: Corpus, column: str, written: Sequence[Json]) -> None:
     if all(value is None for value in written) and corpus.rows:
         columns = sorted({name for row in corpus.rows[:1000] for name in row.meta})
-        close = get_close_matches(column, columns, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"other columns are {', '.join(columns) or 'none'}"
-        raise RecipeError(f"checks.time: no row has a column {column!r}; {hint}")
+        hint = closest(column, columns) or f"; other columns are {', '.join(columns) or 'none'}"
+        raise RecipeError(f"checks.time: no row has a column {column!r}{hint}")
 
 
 def _times(written: Sequence[Json]) -> Floats:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from luthier.checks.redact import masked
 from luthier.data.read import LeftOut, Reading
 from luthier.types import Issue
 from luthier.words import counted
@@ -24,7 +25,7 @@ def unreadable(reading: Reading) -> Iterator[Issue]:
     for row in reading.left_out:
         if not _spoilt(row):
             remedy = "mend the row, or train with --skip-bad-rows, which leaves it out"
-            yield Issue("unreadable", (row.id,), 0.9, True, f"{row.id}: {row.reason}", remedy)
+            yield Issue("unreadable", (row.id,), 0.9, True, f"{row.id}: {masked(row.reason)}", remedy)
 
 
 def _spoilt(row: LeftOut) -> bool:
@@ -46,6 +47,6 @@ def _wrong_encoding(reading: Reading, rows: list[LeftOut]) -> Issue:
         severity=0.9,
         flagged=True,
         why=f"{named} is not UTF-8: {guess}{some} of {reading.file.rows:,} cannot be read (lines {places}{more}), and "
-        f"every other finding is about the other {len(reading.examples):,}; {rows[0].id} {what}",
+        f"every other finding is about the other {len(reading.examples):,}; {rows[0].id} {masked(what)}",
         remedy=f"check again with {setting}" + (f" ({advice.partition(': ' + _ENCODING)[0]})" if guess else ""),
     )

@@ -120,7 +120,7 @@ def _told(done: Checked, *, as_json: bool) -> int:
         printed({**done.facts, **mended, "page": str(done.page)}, as_json=True)
     else:
         Console(highlight=False).print(shown(done))
-    return 130 if done.found.interrupted else 1 if done.found.failed else 0
+    return 130 if done.found.interrupted else 0 if done.passed else 1
 
 
 def _undo(folder: Path, out: Path | None, beside: list[str], *, as_json: bool) -> int:

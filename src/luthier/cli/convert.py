@@ -20,10 +20,10 @@ def convert(
     from_: Annotated[
         str, typer.Option("--from", help="Format of IN, where it is not recognised (data.format).")
     ] = "auto",
-    input: Annotated[str | None, typer.Option(help="Column of the input.")] = None,
-    output: Annotated[str | None, typer.Option(help="Column of the wanted answer.")] = None,
+    input: Annotated[str | None, typer.Option(help="Column of the input (data.input).")] = None,
+    output: Annotated[str | None, typer.Option(help="Column of the wanted answer (data.output).")] = None,
     group: Annotated[
-        str | None, typer.Option(help="Column of rows that belong together; it must be held, too.")
+        str | None, typer.Option(help="Column of rows that belong together; told where it is lost (data.group).")
     ] = None,
     skip_bad_rows: Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out, by name.")] = False,
     allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Write rows with what can be held of them.")] = False,
@@ -33,8 +33,8 @@ def convert(
     """Write rows in a format of others, and list what it cannot hold.
 
     OUT ends in .jsonl, .json, .csv, .tsv (each also with .gz) or .parquet. What was written is read back and compared
-    row by row. A row that would teach something else is left out and named, and the exit code is 1; a column that
-    cannot be held is named. Formats, and other names they go by:
+    row by row. A row that would teach something else is left out and named, and the exit code is 1; the row of a
+    column that cannot be held is written, and the column named. Formats, and other names they go by:
 
     messages: conversations for OpenAI's fine-tuning (openai, trl)
 

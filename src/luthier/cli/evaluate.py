@@ -12,14 +12,31 @@ from luthier.cli.ending import told
 
 @told
 def evaluate(
-    targets: Annotated[list[str], typer.Argument(help="Run folders or models.")],
+    targets: Annotated[list[str], typer.Argument(help="Run folders, models, or adapters (FOLDER, or BASE+FOLDER).")],
     data: Annotated[str | None, typer.Option(help="Rows to judge on; a run's own test rows if left out.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What is asked: a YAML file (mode, metrics, slices) or module:name.")
+    ] = None,
+    slices: Annotated[
+        str | None, typer.Option(help="Divide the rows by length, class, language or a column; commas between.")
+    ] = None,
     input: Annotated[str | None, typer.Option(help="Column of the input.")] = None,
     output: Annotated[str | None, typer.Option(help="Column of the wanted answer.")] = None,
-    base: Annotated[bool, typer.Option(help="Ask a run's base model, too.")] = True,
+    base: Annotated[
+        bool | None, typer.Option(help="Ask the base model of each run, too; without it, of a run that stands alone.")
+    ] = None,
+    lm_eval: Annotated[
+        str | None, typer.Option(help="Run these tasks of lm-evaluation-harness instead; commas between.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Judge runs and models on held-out rows, with intervals."""
-    from luthier.run.judged import judged
+    """Compare runs, models and adapters on held-out rows, with intervals and differences from the first."""
+    if lm_eval is not None:
+        from luthier.run.harness import harness
 
-    return judged(targets, data=data, input=input, output=output, base=base, as_json=as_json)
+        return harness(targets, lm_eval.split(","), as_json=as_json)
+    from luthier.run.judged import Asked, judged
+
+    named = tuple(name.strip() for name in slices.split(",")) if slices else ()
+    asked = Asked(data=data, task=task, slices=named, input=input, output=output, base=base)
+    return judged(targets, asked, as_json=as_json)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luthier.errors import RecipeError
+from luthier.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from luthier.recipe import Recipe
@@ -18,14 +19,31 @@ _SHARE = re.compile(r"[\d.]+")
 
 
 def recipe_from(words: list[str], flags: Mapping[str, Json]) -> Recipe:
-    """The recipe file among the words, if any, then `key=value` words, then flags."""
+    """The recipe file among the words, if any, then `key=value` words, then flags.
+
+    Raises DataError for a file of rows that is not there, with what the recipe file says of where to get it.
+    """
     from luthier.recipe import load_recipe
 
     files = [word for word in words if "=" not in word]
     if len(files) > 1:
         raise RecipeError(f"one recipe file at a time, not {', '.join(files)}")
     settings = [word for word in words if "=" in word]
-    return load_recipe(Path(files[0]) if files else None, settings, flags=flags)
+    made = load_recipe(Path(files[0]) if files else None, settings, flags=flags)
+    try:
+        refuse_missing(
+            made.data.train, *(one for one in (made.data.validation, made.data.test) if isinstance(one, str))
+        )
+    except DataError as error:
+        raise DataError(f"{error}{_says(Path(files[0]))}" if files else str(error)) from error
+    return made
+
+
+def _says(recipe: Path) -> str:
+    """Where a recipe's paths begin, and the comment at its head, for whoever lacks a file that it names."""
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    head = "".join(f"\n  {line.lstrip('# ')}" for line in takewhile(lambda line: line.startswith("#"), lines))
+    return f"\n{recipe} names it, as seen from {Path.cwd()}{'; at its head it says:' if head else ''}{head}"
 
 
 def rows_or_recipe(words: list[str]) -> tuple[str | None, list[str]]:

@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 from luthier.data.files import Fault, Record, delimiter, records
 from luthier.data.hub import hub_name, hub_records
+from luthier.data.save import on_a_line
 from luthier.data.text import lines, open_bytes, open_text
 from luthier.errors import DataError
 from luthier.types import Json
@@ -61,7 +62,7 @@ class Form:
         ending = like[len(like.rstrip("\r\n")) :]
         if self.kind == "table":
             return self._cells([_cell(value) for value in values.values()]) + ending
-        return _json(values) + ending
+        return on_a_line(values) + ending
 
     def with_column(self, name: str) -> Form:
         """The same with one more column at the end of the names."""
@@ -152,18 +153,8 @@ def _form(path: Path, encoding: str | None, head: str) -> Form:
 
 
 def _as_line(row: Record | Fault) -> str:
-    return (_json(row.values) if isinstance(row, Record) else "") + "\n"
-
-
-def _json(values: Json) -> str:
-    text = json.dumps(values, ensure_ascii=False)
-    return text if _whole(text) else json.dumps(values)
+    return (on_a_line(row.values) if isinstance(row, Record) else "") + "\n"
 
 
 def _cell(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _whole(text: str) -> bool:
-    """Whether it holds no half of a character, which UTF-8 cannot write."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)

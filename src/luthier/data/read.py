@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -16,9 +15,10 @@ from luthier.data.hub import fingerprint, hub_name, hub_records
 from luthier.data.label import are_labels, label_set, with_label
 from luthier.data.recognise import nested, recognise
 from luthier.data.row import Row
-from luthier.data.text import closest
 from luthier.errors import DataError, RecipeError
+from luthier.manifest import sha256
 from luthier.types import Example, Message
+from luthier.words import closest
 
 _PERHAPS_LABELS = (shapes["argilla"], shapes["doccano"])
 """Shapes that do not say whether an answer is a label or a text."""
@@ -170,14 +170,12 @@ def _rows(path: str, options: ReadOptions) -> tuple[list[Record | Fault], FileFa
     hub = hub_name(path)
     if hub is not None:
         table = hub_records(*hub)[: options.limit]
-        sha256, size = fingerprint(table)
-        return list(table), FileFacts(path.removeprefix("hub:"), sha256, len(table), size)
+        digest, size = fingerprint(table)
+        return list(table), FileFacts(path.removeprefix("hub:"), digest, len(table), size)
     file = existing(path)
     with closing(records(file, encoding=options.encoding)) as stream:
         rows = list(islice(stream, options.limit))
-    with file.open("rb") as raw:
-        sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
-    return rows, FileFacts(path, sha256, len(rows), file.stat().st_size)
+    return rows, FileFacts(path, sha256(file), len(rows), file.stat().st_size)
 
 
 def existing(path: str) -> Path:

@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from luthier.data.text import blemish, closest
+from luthier.data.text import blemish
 from luthier.errors import DataError
 from luthier.types import Json, Message
+from luthier.words import closest
 
 _ROLES = {
     "system": "system",
@@ -48,23 +49,11 @@ class Row:
             known = sorted(self.values)
             hint = closest(column, known) or f"; its fields are {', '.join(known)}"
             raise DataError(f"has no field {column!r}{hint}")
-        found = self.values[column]
-        if found is None or (isinstance(found, float) and math.isnan(found)):
-            raise DataError(f"{column!r} is missing (null); fill it in or remove the row")
-        return found
+        return _present(self.values[column], column)
 
     def text(self, column: str) -> str:
-        """The field as text, numbers and booleans written as JSON does; raises DataError where it is none."""
-        found = self.value(column)
-        if isinstance(found, float) and math.isinf(found):
-            raise DataError(f"{column!r} is {found}, which is no number to learn; write text there or remove the row")
-        if isinstance(found, bool | int | float):
-            return json.dumps(found)
-        if not isinstance(found, str):
-            raise DataError(f"{column!r} is a {type(found).__name__}, not text; put text there")
-        if not found.strip():
-            raise DataError(f"{column!r} is empty; fill it in or remove the row")
-        return _readable(found, column)
+        """The field as `as_text` has it. Raises DataError where it is none."""
+        return as_text(self.value(column), column)
 
     def weight(self, column: str) -> float:
         """The field as a number above 0; raises DataError where it is none."""
@@ -106,6 +95,29 @@ class Row:
     def rest(self, *used: str) -> Mapping[str, Json]:
         """The fields no shape has read."""
         return {name: value for name, value in self.values.items() if name not in used}
+
+
+def as_text(value: Json, column: str) -> str:
+    """A value as text to learn, numbers and booleans written as JSON does.
+
+    column: where it stands, for the refusal. Raises DataError where it is no text, or an empty one.
+    """
+    found = _present(value, column)
+    if isinstance(found, float) and math.isinf(found):
+        raise DataError(f"{column!r} is {found}, which is no number to learn; write text there or remove the row")
+    if isinstance(found, bool | int | float):
+        return json.dumps(found)
+    if not isinstance(found, str):
+        raise DataError(f"{column!r} is a {type(found).__name__}, not text; put text there")
+    if not found.strip():
+        raise DataError(f"{column!r} is empty; fill it in or remove the row")
+    return _readable(found, column)
+
+
+def _present(value: Json, column: str) -> Json:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        raise DataError(f"{column!r} is missing (null); fill it in or remove the row")
+    return value
 
 
 def _listed(text: str, column: str) -> Json:

@@ -16,9 +16,10 @@ from typing import TextIO
 
 from luthier.data.files import as_json
 from luthier.data.formats import Written
-from luthier.data.text import blemish, closest
+from luthier.data.text import blemish
 from luthier.errors import DataError, RecipeError
 from luthier.types import Json
+from luthier.words import closest
 
 TABLES = {".csv": ",", ".tsv": "\t"}
 """What stands between the columns of a table, by its ending."""
@@ -86,12 +87,12 @@ def row_writer(stream: TextIO, delimiter: str) -> Callable[[Iterable[Json]], Non
 
 def _lines(path: Path, rows: Sequence[Written]) -> None:
     with _opened(path) as stream:
-        stream.writelines(_dumped(row) + "\n" for row in rows)
+        stream.writelines(on_a_line(row) + "\n" for row in rows)
 
 
 def _array(path: Path, rows: Sequence[Written]) -> None:
     with _opened(path) as stream:
-        stream.write("[\n" + ",\n".join(_dumped(row) for row in rows) + "\n]\n")
+        stream.write("[\n" + ",\n".join(on_a_line(row) for row in rows) + "\n]\n")
 
 
 def _parquet(path: Path, rows: Sequence[Written]) -> None:
@@ -130,7 +131,8 @@ def _cell(value: Json) -> str:
     return text if blemish(text) is None else "".join("\ufffd" if blemish(one) else one for one in text)
 
 
-def _dumped(row: Written) -> str:
+def on_a_line(row: Written) -> str:
+    """A record as JSON on one line, its characters as they are; escaped where one is half of a character."""
     text = json.dumps(row, ensure_ascii=False)
     return text if blemish(text) is None else json.dumps(row)
 

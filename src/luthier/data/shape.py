@@ -72,14 +72,21 @@ def pair(row: Row) -> Example:
     asked = row.input or "prompt"
     question = turns_of(row, asked, role="user") if asked in row.values else ()
     both = [_answer(row, column, question) for column in ("chosen", "rejected")]
-    if both[0] == both[1]:
-        raise DataError("'chosen' and 'rejected' are the same; remove the row")
     shared = 0 if question else _shared(*both)
-    completions = tuple(
-        Completion(ending(turns[shared:], column), score)
-        for turns, column, score in zip(both, ("chosen", "rejected"), (1.0, 0.0), strict=True)
-    )
+    completions = ranked(both[0][shared:], both[1][shared:], ("chosen", "rejected"))
     return made(row, unlearned(question or both[0][:shared]), completions, asked, "chosen", "rejected")
+
+
+def ranked(
+    better: tuple[Message, ...], worse: tuple[Message, ...], columns: tuple[str, str]
+) -> tuple[Completion, Completion]:
+    """Two answers as completions, the better with score 1, the worse with 0. Raises DataError where they are one.
+
+    columns: where they stand, for the refusal.
+    """
+    if better == worse:
+        raise DataError(f"{columns[0]!r} and {columns[1]!r} are the same; remove the row")
+    return Completion(ending(better, columns[0])), Completion(ending(worse, columns[1]), 0.0)
 
 
 def made(row: Row, question: Iterable[Message], completions: tuple[Completion, ...], *used: str) -> Example:

@@ -17,6 +17,9 @@ from hashlib import blake2b
 from luthier.errors import RecipeError
 from luthier.types import Example, Message
 
+PARTS = ("train", "validation", "test")
+"""Splits, in the order in which a row counts as the earlier one."""
+
 
 @dataclass(frozen=True, slots=True)
 class SplitOptions:
@@ -64,8 +67,7 @@ def split(
     drawn = _draw(_ordered(_units(examples, options.seed, linked), options.seed), shares)
     names = [drawn.get(place, "train") for place in range(len(examples))]
     parts = {
-        part: tuple(example for example, name in zip(examples, names, strict=True) if name == part)
-        for part in ("train", "validation", "test")
+        part: tuple(example for example, name in zip(examples, names, strict=True) if name == part) for part in PARTS
     }
     given = {"validation": validation, "test": test}
     return parts | {part: tuple(rows) for part, rows in given.items() if rows is not None}

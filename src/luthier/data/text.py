@@ -9,7 +9,6 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO
@@ -17,6 +16,7 @@ from typing import BinaryIO, Final, TextIO
 from charset_normalizer import from_bytes
 
 from luthier.errors import DataError
+from luthier.words import closest
 
 LINE_CAP: Final = 16 * 2**20
 """Longest line read, in characters; a longer one is never held whole."""
@@ -117,12 +117,6 @@ def _binary(path: Path) -> str | None:
         head = raw.read(512)
     found = next((kind for mark, kind in _BINARY.items() if head.startswith(mark)), None)
     return found or ("a binary file" if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")) else None)
-
-
-def closest(word: str, known: list[str]) -> str:
-    """`; did you mean 'x'?` where something known is close to the word, else nothing."""
-    near = get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _encoding(path: Path, named: str | None) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias
 
 from luthier.data.render import continuations
 from luthier.errors import GateError
 from luthier.evaluate.question import Progress, Question, in_batches
-from luthier.model.choose import choose
+from luthier.model.choose import Choice, choose
 from luthier.model.generate import generate
 from luthier.model.load import Model
 
 Candidates: TypeAlias = list[list[int]]
 
+DIGITS = 6
+"""Decimals of the log-probabilities that are kept of labels."""
 _MOST = 64
 """Rows of a choice at a time; the search keeps a line of the vocabulary's size for each row and step."""
 
@@ -27,16 +29,27 @@ class Answer:
     text: str
     logprob: float | None = None
     """Of a chosen label with its end of turn; None for text."""
-    finished: bool = True
-    """Whether the model ended its turn itself."""
+    finished: bool | None = None
+    """Whether the model ended its turn itself; None for a choice."""
+    options: Mapping[str, float] = field(default_factory=dict)
+    """Log-probability of each label within the margin of the chosen one, likeliest first; empty without a margin."""
+    left_out: float | None = None
+    """Probability that all other labels together have at most; None without a margin."""
 
 
 def pick(
-    model: Model, questions: Sequence[Question], labels: Sequence[str], *, budget: int, progress: Progress
+    model: Model,
+    questions: Sequence[Question],
+    labels: Sequence[str],
+    *,
+    budget: int,
+    progress: Progress,
+    margin: float = 0.0,
 ) -> list[Answer]:
     """For each question the label of highest log-probability, end of turn included, so that no label is a beginning
     of another.
 
+    margin: nats below the chosen label down to which the others' log-probabilities are told; 0 tells none.
     Labels are rendered once and serve every question whose own reference comes out the same; a question whose chat
     template words the label differently gets candidates of its own.
     Raises GateError where two labels have the same tokens, or one begins another.
@@ -51,10 +64,10 @@ def pick(
     room = 2 * max(map(len, shared))
     for batch in in_batches([questions[at] for at in usual], extra=room, budget=budget, most=_MOST):
         members = [usual[at] for at in batch]
-        found |= zip(members, _picked(model, [questions[at] for at in members], labels, shared), strict=True)
+        found |= zip(members, _picked(model, [questions[at] for at in members], labels, shared, margin), strict=True)
         progress("answers", len(found), len(questions))
     for at in own:
-        found[at] = _picked(model, [questions[at]], labels, _candidates(model, questions[at], labels))[0]
+        (found[at],) = _picked(model, [questions[at]], labels, _candidates(model, questions[at], labels), margin)
         progress("answers", len(found), len(questions))
     return [found[at] for at in range(len(questions))]
 
@@ -73,9 +86,17 @@ def write(
     return [found[at] for at in range(len(questions))]
 
 
-def _picked(model: Model, questions: Sequence[Question], labels: Sequence[str], candidates: Candidates) -> list[Answer]:
-    choices = choose(model, [one.prompt.tolist() for one in questions], candidates)
-    return [Answer(labels[one.best], one.logprobs[one.best]) for one in choices]
+def _picked(
+    model: Model, questions: Sequence[Question], labels: Sequence[str], candidates: Candidates, margin: float
+) -> list[Answer]:
+    choices = choose(model, [one.prompt.tolist() for one in questions], candidates, margin=margin)
+    return [_answer(one, labels, told=margin > 0) for one in choices]
+
+
+def _answer(choice: Choice, labels: Sequence[str], *, told: bool) -> Answer:
+    options = {labels[at]: round(choice.logprobs[at], DIGITS) for at in choice.near} if told else {}
+    left_out = choice.left_out if told else None
+    return Answer(labels[choice.best], choice.logprobs[choice.best], options=options, left_out=left_out)
 
 
 def _candidates(model: Model, question: Question, labels: Sequence[str]) -> Candidates:

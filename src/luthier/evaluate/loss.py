@@ -22,6 +22,8 @@ class Loss:
     """Weighted negative log-likelihood in nats, summed in float64."""
     tokens: float
     """Weight of the tokens it was summed over."""
+    bytes: float
+    """Of the references' text in UTF-8, weighted as their tokens are; the end of the turn has none."""
 
     @property
     def mean(self) -> float:
@@ -41,4 +43,17 @@ def losses(model: Model, questions: Sequence[Question], *, budget: int, progress
         done |= {member.group for member in members}
         progress("loss", len(done), len(questions))
     weights = [sum(float(one.weight.sum(dtype=np.float64)) for one in each.sequences) for each in questions]
-    return [Loss(float(nats), weight) for nats, weight in zip(total, weights, strict=True)]
+    return [
+        Loss(float(nats), weight, _bytes(question))
+        for nats, weight, question in zip(total, weights, questions, strict=True)
+    ]
+
+
+def _bytes(question: Question) -> float:
+    """Bytes of every right completion's last turn, each by the mean weight of its learned tokens."""
+    right = [one for one in question.example.completions if one.score > 0]
+    return sum(
+        len(completion.text.encode()) * float(sequence.weight[sequence.weight != 0].mean())
+        for completion, sequence in zip(right, question.sequences, strict=True)
+        if sequence.supervised
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import exp, fsum, log
 
 import numpy as np
 
 from luthier.errors import DataError
-from luthier.evaluate.task import Task
+from luthier.evaluate.task import PREFERENCES, Task
 from luthier.metrics import named
 from luthier.metrics.metric import ratio
 from luthier.stats import Floats, Interval, Sample, clusters, interval
@@ -31,6 +32,22 @@ class Row:
     """Log-probability of a chosen label with its end of turn; None for generated text."""
     scores: Mapping[str, float]
     """Metrics that mean something for one row, and `loss`: nats a token of the references."""
+    bytes: float = 0.0
+    """Of the references' text in UTF-8, weighted as `tokens` are: what bits per byte are counted by."""
+    finished: bool | None = None
+    """Whether a generated answer ended by itself; None for a choice, and in files of older runs."""
+    options: Mapping[str, float] = field(default_factory=dict)
+    """Log-probability of each label near the chosen one, likeliest first; empty where only the best was looked for."""
+    left_out: float | None = None
+    """Probability that all other labels together have at most."""
+
+    @property
+    def confidence(self) -> float | None:
+        """Probability of the chosen label among all labels; None where it is not known."""
+        if not self.options:
+            return None
+        best = max(self.options.values())
+        return 1 / fsum(exp(value - best) for value in self.options.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +57,8 @@ class Evaluation:
     task: Task
     rows: tuple[Row, ...]
     metrics: Mapping[str, Interval]
-    """The task's metrics in its order, then loss (nats a token) and perplexity."""
+    """The task's metrics in its order, then what is measured always: loss (nats a token), perplexity, bits a byte of
+    the references, which compares models of different tokenizers; for text the share of answers that ended."""
     signatures: Mapping[str, str]
     """How BLEU and chrF were computed, as others publish it."""
     unfinished: int = 0
@@ -68,7 +86,7 @@ def evaluation(
         for name, one in samples(rows, task).items()
     }
     references = [row.references for row in rows]
-    signed = {name: named(name).signature(references) for name in task.metrics}
+    signed = {name: named(name).signature(references) for name in task.metrics if name not in PREFERENCES}
     signatures = {name: text for name, text in signed.items() if text}
     return Evaluation(task, tuple(rows), found, signatures, unfinished, resamples, seed)
 
@@ -79,16 +97,27 @@ def samples(rows: Sequence[Row], task: Task, *, only: str | None = None) -> dict
     texts, references = [row.text for row in rows], [row.references for row in rows]
     found: dict[str, Sample] = {}
     for name in task.metrics if only is None else {only} & set(task.metrics):
+        if name in PREFERENCES:
+            wins = np.array([(row.scores[name], 1.0) for row in rows])
+            found[name] = Sample(wins, _loss, together)
+            continue
         metric = named(name)
         found[name] = Sample(metric.statistics(texts, references), metric.score, together)
     losses = np.array([(row.scores["loss"] * row.tokens, row.tokens) for row in rows])
     found |= {"loss": Sample(losses, _loss, together), "perplexity": Sample(losses, _perplexity, together)}
+    if all(row.bytes > 0 for row in rows):
+        bits = np.array([(row.scores["loss"] * row.tokens / log(2), row.bytes) for row in rows])
+        found["bits_per_byte"] = Sample(bits, _loss, together)
+    if task.kind == "text" and all(row.finished is not None for row in rows):
+        ended = np.array([(float(row.finished is True), 1.0) for row in rows])
+        found["stop_rate"] = Sample(ended, _loss, together)
     return found if only is None else {only: found[only]}
 
 
 def row_scores(texts: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> list[dict[str, float]]:
     """For each row, the metrics of the task that mean something for a single one."""
-    single = {name: named(name) for name in task.metrics if named(name).by_row}
+    judging = [name for name in task.metrics if name not in PREFERENCES]
+    single = {name: named(name) for name in judging if named(name).by_row}
     columns = {name: one.score(one.statistics(texts, references)) for name, one in single.items()}
     return [{name: float(column[at]) for name, column in columns.items()} for at in range(len(texts))]
 

@@ -57,6 +57,7 @@ def _line(row: Row, base: Row | None, split: str) -> dict[str, Json]:
         "label": row.label,
         "group": row.group,
         "tokens": row.tokens,
+        "bytes": row.bytes,
         "base": None if base is None else _said(base),
         "tuned": _said(row),
     }
@@ -64,7 +65,12 @@ def _line(row: Row, base: Row | None, split: str) -> dict[str, Json]:
 
 def _said(row: Row) -> dict[str, Json]:
     scores: dict[str, Json] = {name: number(score) for name, score in row.scores.items()}
-    return {"text": row.text, "logprob": None if row.logprob is None else number(row.logprob), "scores": scores}
+    found: dict[str, Json] = {"text": row.text, "logprob": None if row.logprob is None else number(row.logprob)}
+    if row.finished is not None:
+        found["finished"] = row.finished
+    if row.options:
+        found |= {"confidence": row.confidence, "left_out": row.left_out, "options": dict(row.options)}
+    return {**found, "scores": scores}
 
 
 def _read(line: str, where: str) -> tuple[Row, Row | None]:
@@ -79,14 +85,19 @@ def _read(line: str, where: str) -> tuple[Row, Row | None]:
 def _row(record: dict[str, Json], said: Json) -> Row:
     answer = cast(dict[str, Json], said)
     scores = cast(dict[str, float | None], answer["scores"])
+    references = cast(list[str], record["reference"])
     return Row(
         id=cast(str, record["id"]),
         question=cast(str, record["question"]),
-        references=tuple(cast(list[str], record["reference"])),
+        references=tuple(references),
         label=cast(str | None, record["label"]),
         group=cast(str | None, record["group"]),
         tokens=cast(float, record["tokens"]),
         text=cast(str, answer["text"]),
         logprob=cast(float | None, answer["logprob"]),
         scores={name: nan if score is None else score for name, score in scores.items()},
+        bytes=cast(float, record.get("bytes", sum(len(text.encode()) for text in references))),
+        finished=cast(bool | None, answer.get("finished")),
+        options=cast(dict[str, float], answer.get("options", {})),
+        left_out=cast(float | None, answer.get("left_out")),
     )

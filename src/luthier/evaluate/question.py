@@ -28,7 +28,7 @@ class Question:
     prompt: Ints
     """(p,) what answering starts from."""
     sequences: tuple[TokenSequence, ...]
-    """Prompt with reference, one a right completion; their group is the question's place among all."""
+    """Prompt with reference, one for each right completion in turn; their group is the question's place among all."""
 
     @property
     def reference(self) -> list[int]:

@@ -8,6 +8,7 @@ from luthier.errors import DataError
 from luthier.evaluate.answer import Answer, pick, write
 from luthier.evaluate.loss import Loss, losses
 from luthier.evaluate.measure import Evaluation, Row, evaluation, row_scores
+from luthier.evaluate.preference import Preferred, weigh
 from luthier.evaluate.question import Progress, ask
 from luthier.evaluate.task import Task, answers
 from luthier.model.forward import evaluating
@@ -27,24 +28,32 @@ def evaluate(
     budget: int = 8192,
     resamples: int = 2000,
     seed: int = 0,
+    margin: float = 0.0,
     progress: Progress = silent,
 ) -> Evaluation:
     """Asks the model every example in evaluation mode, without gradients, and measures its answers and its loss.
 
     budget: distinct tokens computed at a time; it decides memory and speed, not the result.
+    margin: nats below a chosen label down to which the other labels' probabilities are told; 0 tells none.
     Raises DataError if there is nothing to ask or a prompt is too long, GateError if labels cannot be told apart.
     """
     _check(examples, task)
+    if task.kind == "preference":
+        with evaluating(model):
+            pairs = weigh(model, examples, budget=budget, progress=progress)
+        return evaluation(_pair_rows(examples, pairs), task, resamples=resamples, seed=seed)
     questions = ask(examples, model.tokenizer, longest=model.max_length)
     with evaluating(model):
         if task.kind == "choice":
-            said = pick(model, questions, task.labels, budget=budget, progress=progress)
+            said = pick(model, questions, task.labels, budget=budget, progress=progress, margin=margin)
+        elif task.kind == "loss":
+            said = [Answer("")] * len(questions)
         else:
             room = task.max_new_tokens
             said = write(model, questions, max_new_tokens=room, budget=budget, progress=progress)
         lost = losses(model, questions, budget=budget, progress=progress)
     rows = _rows(examples, said, lost, task)
-    unfinished = sum(not answer.finished for answer in said)
+    unfinished = sum(answer.finished is False for answer in said)
     return evaluation(rows, task, unfinished=unfinished, resamples=resamples, seed=seed)
 
 
@@ -53,6 +62,25 @@ def _check(examples: Sequence[Example], task: Task) -> None:
     for example in examples if task.kind == "choice" else ():
         if example.label not in task.labels:
             raise DataError(f"{example.id}: {example.label!r} is no label of the task; infer the task from all splits")
+
+
+def _pair_rows(examples: Sequence[Example], pairs: Sequence[Preferred]) -> list[Row]:
+    """What is said of a pair is the answer that the model finds likelier."""
+    return [
+        Row(
+            id=example.id,
+            question=example.question,
+            references=(pair.chosen_text,),
+            label=None,
+            group=example.group,
+            tokens=pair.chosen.tokens,
+            text=pair.chosen_text if pair.scores["preference"] else pair.rejected_text,
+            logprob=None,
+            scores={**pair.scores, "loss": pair.chosen.mean},
+            bytes=pair.chosen.bytes,
+        )
+        for example, pair in zip(examples, pairs, strict=True)
+    ]
 
 
 def _rows(examples: Sequence[Example], said: Sequence[Answer], lost: Sequence[Loss], task: Task) -> list[Row]:
@@ -69,6 +97,10 @@ def _rows(examples: Sequence[Example], said: Sequence[Answer], lost: Sequence[Lo
             text=answer.text,
             logprob=answer.logprob,
             scores={**score, "loss": loss.mean},
+            bytes=loss.bytes,
+            finished=answer.finished,
+            options=answer.options,
+            left_out=answer.left_out,
         )
         for example, right, answer, loss, score in zip(examples, references, said, lost, scores, strict=True)
     ]

@@ -9,21 +9,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
 from luthier.errors import DataError, RecipeError
-from luthier.metrics import named
+from luthier.metrics import metrics, named
 from luthier.metrics.numeric import MARK
+from luthier.metrics.structured import parsed
 from luthier.metrics.words import words, written_without_spaces
 from luthier.types import Example
 
 SHORT = 6
 """Words; text is short where nine of ten references have no more."""
-LOSSES = ("loss", "perplexity")
+LOSSES = ("loss", "perplexity", "bits_per_byte")
 """Measured in every task; smaller is better."""
+
+
+PREFERENCES = ("preference", "preference_per_token")
+"""Measured of pairs: how often the chosen answer is likelier, whole or by the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,12 @@ class EvaluateOptions:
     base_rows: int | None = 500
     """Test rows the untuned model is asked, too, for the comparison, which is paired on them; None asks all. It is not
     sure of any answer, so each of its choices costs many times a tuned model's."""
+    margin: float = 8.0
+    """Nats below the likeliest label down to which the other labels of a choice are weighed exactly, too, for its
+    confidence and calibration. The others are below 1 in 3,000 of the best each at 8. 0 looks for the best alone, in
+    half the time, and leaves calibration out."""
+    out_of_scope: str | None = None
+    """The label of rows that no other label fits: how well confidence tells them from the rest is measured."""
     token_budget: int = 8192
     """Distinct tokens computed at a time: decides memory and speed, and nothing else."""
     resamples: int = 2000
@@ -53,6 +64,7 @@ class EvaluateOptions:
         counts = {name: getattr(self, name) for name in ("max_new_tokens", "validation_rows", "base_rows")}
         bounds = [
             *((name, count is None or count >= 1, "at least 1, or none") for name, count in counts.items()),
+            ("margin", 0 <= self.margin < inf, "0 or more"),
             ("token_budget", self.token_budget >= 1, "at least 1"),
             ("resamples", self.resamples >= 1, "at least 1"),
             ("seed", self.seed >= 0, "0 or more"),
@@ -67,15 +79,17 @@ class EvaluateOptions:
 class Task:
     """What is asked, and what is measured."""
 
-    kind: Literal["choice", "text"]
+    kind: Literal["choice", "text", "loss", "preference"]
     labels: tuple[str, ...]
     """Every possible answer of a choice, sorted; empty for text."""
     metrics: tuple[str, ...]
-    """Names in `luthier.metrics.metrics`, the primary one first; loss and perplexity come without being named."""
+    """Names in `luthier.metrics.metrics`, the primary one first, or PREFERENCES; LOSSES come without being named."""
     primary: str
     """The metric that decides."""
     max_new_tokens: int
     """Most tokens of a generated answer."""
+    out_of_scope: str | None = None
+    """The label among `labels` that marks rows which no other label fits."""
 
 
 def infer(
@@ -92,27 +106,35 @@ def infer(
         raise DataError("there are no examples to infer a task from; check the file and the splits")
     choice = options.task == "choice" or (options.task == "auto" and all(map(_is_labelled, examples)))
     labels = _labels(examples) if choice else ()
-    usual = ("accuracy", "macro_f1") if choice else _text_metrics(examples)
+    usual = ("accuracy", "macro_f1", "weighted_f1", "mcc") if choice else _text_metrics(examples)
     primary = options.metric or usual[0]
-    if primary not in LOSSES:
-        named(primary)
+    if primary not in LOSSES and named(primary).better == "neither":
+        raise RecipeError(f"{primary} describes answers and cannot decide between models; choose a metric that judges")
     return Task(
         kind="choice" if choice else "text",
         labels=labels,
         metrics=tuple(dict.fromkeys((primary, *usual))) if primary not in LOSSES else usual,
         primary=primary,
         max_new_tokens=options.max_new_tokens or _room(examples, tokenizer),
+        out_of_scope=_outside(options.out_of_scope, labels),
     )
 
 
 def lower_is_better(metric: str) -> bool:
     """Whether a metric counts what is wrong."""
-    return metric in LOSSES
+    return metric in LOSSES or (metric in metrics and metrics[metric].better == "lower")
 
 
 def answers(example: Example) -> tuple[str, ...]:
     """Every right answer to an example's prompt."""
     return example.references or (example.answer,)
+
+
+def _outside(named: str | None, labels: Sequence[str]) -> str | None:
+    if named is not None and named not in labels:
+        remedy = "name a label of the rows" if labels else "it is for a choice between labels, and this is text"
+        raise RecipeError(f"out_of_scope: {named!r} is no label of these rows; {remedy}")
+    return named
 
 
 def _is_labelled(example: Example) -> bool:
@@ -145,12 +167,22 @@ def _text_metrics(examples: Sequence[Example]) -> tuple[str, ...]:
     """
     references = [text for example in examples for text in answers(example)]
     if all(re.search(rf"{MARK}\s*[-$]*\d", text) for text in references):
-        return ("numeric",)
+        return ("numeric", "length_ratio")
+    if all(_is_structured(text) for text in references):
+        return ("json_f1", "json_equal", "json_valid")
     short = sum(len(words(text)) <= SHORT for text in references)
     if 10 * short >= 9 * len(references):
         return ("exact", "token_f1", "chrf")
     unspaced = 2 * sum(map(written_without_spaces, references)) > len(references)
-    return ("chrf", "rougeL", "rouge1", "rouge2", "bleu_char" if unspaced else "bleu")
+    lines = ("rougeLsum",) if any("\n" in text.strip() for text in references) else ()
+    bleu = "bleu_char" if unspaced else "bleu"
+    return ("chrf", "rougeL", *lines, "rouge1", "rouge2", bleu, "length_ratio", "repetition", "distinct2")
+
+
+def _is_structured(text: str) -> bool:
+    """Whether a text is a JSON object or list."""
+    found = parsed(text)
+    return found is not None and isinstance(found[0], dict | list)
 
 
 def _room(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 import torch
@@ -18,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 from luthier.errors import ModelError, RecipeError
 from luthier.methods.linear import Linear, LoRALinear
 from luthier.methods.method import lora_lr, replace
+from luthier.words import closest
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,4 @@ def is_named(path: str, target: str) -> bool:
 
 def _no_such(target: str, linears: dict[str, Linear]) -> str:
     names = sorted({path.rpartition(".")[2] for path in linears})
-    close = get_close_matches(target, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"targets: {target!r} names no linear layer{hint} There are: {', '.join(names)}"
+    return f"targets: {target!r} names no linear layer; there are {', '.join(names)}{closest(target, names)}"

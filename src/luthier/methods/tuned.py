@@ -108,20 +108,29 @@ def open_found(
         model.name = tuned.options.name
     else:
         model = open_model(options, masters=not tuned.method.removable)
-        restore(model.network, tuned.checkpoint)
-        _take_tokenizer(model, tuned)
+        _take(model, tuned.checkpoint)
+    return _settled(model)
+
+
+def open_adapter(folder: Path, base: ModelOptions) -> Model:
+    """An adapter in PEFT's layout on its base, with the tokenizer that lies beside it, if any; raises ModelError."""
+    model = open_model(base)
+    _take(model, folder)
+    return _settled(model)
+
+
+def _settled(model: Model) -> Model:
     for parameter in model.network.parameters():
         parameter.requires_grad_(False)
     model.network.eval()
     return model
 
 
-def _take_tokenizer(model: Model, tuned: Tuned) -> None:
-    """The tokenizer saved with the checkpoint in place of the base's, if one was."""
-    if tuned.has_tokenizer:
-        model.tokenizer = AutoTokenizer.from_pretrained(
-            tuned.checkpoint, local_files_only=True, trust_remote_code=False
-        )
+def _take(model: Model, folder: Path) -> None:
+    """What was learned, and the tokenizer saved with it in place of the base's, if one was."""
+    restore(model.network, folder)
+    if (folder / TOKENIZER).is_file():
+        model.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         ensure_template(model.tokenizer)
         model.stop = stop_tokens(model.network, model.tokenizer)
 

@@ -31,7 +31,10 @@ def check(metric: Metric, known: Sequence[Known]) -> None:
     for answer in known:
         gives_known_answers(metric, answer)
     ignores_order(metric)
-    scores_empty_answers_zero(metric)
+    if metric.better == "higher":
+        scores_empty_answers_zero(metric)
+    if metric.better == "lower":
+        holds_empty_answers_against_it(metric)
     stays_in_bounds(metric)
 
 
@@ -72,6 +75,14 @@ def scores_empty_answers_zero(metric: Metric) -> None:
     assert half < whole, f"emptying half the answers left the score at {half}: they were skipped"
     nothing = metric.statistics(_TEXTS, singles)[:0].sum(axis=0, keepdims=True)
     assert float(metric.score(nothing)[0]) == 0, "no rows must score 0"
+
+
+def holds_empty_answers_against_it(metric: Metric) -> None:
+    """An empty answer still counts as a row, and is worse than the right one."""
+    singles = [(text,) for text in _TEXTS]
+    whole = overall(metric, _TEXTS, singles)
+    half = overall(metric, ["" if at % 2 == 0 else text for at, text in enumerate(_TEXTS)], singles)
+    assert half > whole, f"emptying half the answers left the score at {half}: they were skipped"
 
 
 def stays_in_bounds(metric: Metric) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,21 @@ RowMetric: TypeAlias = Callable[[str, Sequence[str]], float]
 """(prediction, references) -> a number in [0, 1]; an empty prediction gets 0."""
 
 
+Better: TypeAlias = Literal["higher", "lower", "neither"]
+"""Which values are the good ones; `neither` describes answers without judging them."""
+
+
 class Metric(Protocol):
     """A score of n predictions that depends on them only through the sum of their statistics."""
 
     @property
     def top(self) -> float:
-        """The best value; the worst is 0."""
+        """The largest value; the smallest is 0, save for a correlation."""
+        ...
+
+    @property
+    def better(self) -> Better:
+        """Which values are the good ones."""
         ...
 
     @property
@@ -52,6 +61,7 @@ class Mean:
     row: RowMetric
     top: float = 1.0
     by_row: bool = True
+    better: Better = "higher"
 
     def statistics(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
         """(n, 2): the row's value, and 1."""

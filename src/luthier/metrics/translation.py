@@ -1,4 +1,4 @@
-"""Corpus BLEU and chrF by sacreBLEU, on its scale of 0 to 100, with its signature.
+"""Corpus BLEU, chrF and TER by sacreBLEU, on its scale of 0 to 100, with its signature.
 
 A corpus score is not the mean of its rows' scores; it is computed from counts that add up over rows. sacreBLEU's own
 significance tests resample those counts, and so do ours.
@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from math import inf
 
 import numpy as np
 from sacrebleu.metrics.base import Metric as SacreMetric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
 
-from luthier.metrics.metric import Floats
+from luthier.metrics.metric import Better, Floats, ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Bleu:
     """sacreBLEU's tokeniser; `char` for scripts written without spaces."""
     top: float = 100.0
     by_row: bool = False
+    better: Better = "higher"
 
     def statistics(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
         """(n, 10): length, closest reference length, matched and given n-grams of orders 1 to 4."""
@@ -49,6 +52,7 @@ class ChrF:
 
     top: float = 100.0
     by_row: bool = True
+    better: Better = "higher"
 
     def statistics(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
         """(n, 18): given, reference and matched character n-grams of each order, against the best reference."""
@@ -61,6 +65,28 @@ class ChrF:
     def signature(self, references: Sequence[Sequence[str]]) -> str:
         """sacreBLEU's signature: references, case, orders, version."""
         return _signature(CHRF(), references)
+
+
+@dataclass(frozen=True, slots=True)
+class Ter:
+    """Corpus TER (Snover et al. 2006): edits and shifts of words per 100 of a reference; 0 is best."""
+
+    top: float = inf
+    by_row: bool = True
+    better: Better = "lower"
+
+    def statistics(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
+        """(n, 2): fewest edits over references, mean length of the references."""
+        return _statistics(TER(), predictions, references)
+
+    def score(self, totals: Floats) -> Floats:
+        """Edits over length; references of no words at all take 100 where anything was said, as sacreBLEU has it."""
+        edits, length = totals[:, 0], totals[:, 1]
+        return np.where(length > 0, 100 * ratio(edits, length), np.where(edits > 0, 100.0, 0.0))
+
+    def signature(self, references: Sequence[Sequence[str]]) -> str:
+        """sacreBLEU's signature: references, case, tokeniser, version."""
+        return _signature(TER(), references)
 
 
 def _statistics(sacre: SacreMetric, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:

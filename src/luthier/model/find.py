@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from luthier.errors import ModelError
+from luthier.words import closest
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -73,7 +73,6 @@ def _packaged(alias: str, source: Packaged) -> Path:
 
 
 def _known(name: str) -> str:
-    close = get_close_matches(name, ALIASES, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     aliases = ", ".join(sorted(ALIASES))
-    return f"{hint}There is no such folder or GGUF file, the aliases are: {aliases}, and a hub id is owner/model"
+    hint = closest(name, ALIASES, cutoff=0.5)
+    return f"there is no such folder or GGUF file, the aliases are: {aliases}, and a hub id is owner/model{hint}"

@@ -7,7 +7,7 @@ what their findings do and no more. Not here: finding anything.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import groupby
@@ -23,7 +23,11 @@ from luthier.words import counted
 
 NAME = "audit.html"
 CARDS = 40
-"""Findings of one check that stand on the page; the others are in issues.jsonl."""
+"""Findings of one kind that stand on the page; the others are in issues.jsonl."""
+OPEN, OPEN_OF_KINDS = 6, 2
+"""Findings shown at once of a check, and of each kind where it has several; the others of many open on demand."""
+MANY = 3
+"""Findings more than those shown at once, from which they are many."""
 TWINS = 4
 """Rows of one finding shown side by side."""
 EVIDENCE = 420
@@ -56,6 +60,20 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """All findings of one check about one sort of thing."""
+
+    name: str
+    """Empty where the check looks for one sort."""
+    total: int
+    remedy: str
+    """What mends all of those shown; empty where it differs from one to another."""
+    open: tuple[Card, ...]
+    folded: tuple[Card, ...]
+    """Shown on demand."""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """All findings of one check."""
 
@@ -67,7 +85,12 @@ class Group:
     rows: int
     """Different rows concerned."""
     worst: float
-    cards: tuple[Card, ...]
+    kinds: tuple[Kind, ...]
+
+    @property
+    def left(self) -> int:
+        """Findings that are not on the page."""
+        return self.total - sum(len(kind.open) + len(kind.folded) for kind in self.kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +151,7 @@ def sentence(found: Audit) -> str:
     if found.failed:
         names = ", ".join(dict.fromkeys(issue.check.replace("_", " ") for issue in found.failed))
         return f"{stopped}{said}; mend before training: {names}"
-    return f"{stopped}{said}; nothing that stops a run"
+    return f"{stopped}{said}; nothing that stops a run" + (" so far" if found.interrupted else "")
 
 
 def groups(found: Audit, corpus: Corpus) -> tuple[Group, ...]:
@@ -178,8 +201,23 @@ def _group(name: str, issues: Sequence[Issue], gate: bool, known: Mapping[str, t
         total=len(issues),
         rows=len({row for issue in issues for row in issue.examples}),
         worst=max(issue.severity for issue in issues),
-        cards=tuple(_card(issue, known) for issue in ordered[:CARDS]),
+        kinds=tuple(_kinds(name, ordered, known)),
     )
+
+
+def _kinds(name: str, issues: Sequence[Issue], known: Mapping[str, tuple[Example, str]]) -> Iterator[Kind]:
+    """A check's findings by what they are about, in the order in which they come."""
+    tell = checks[name].kind if name in checks else None
+    kinds: dict[str, list[Issue]] = {}
+    for issue in issues:
+        kinds.setdefault(tell(issue) if tell else "", []).append(issue)
+    most = OPEN_OF_KINDS if len(kinds) > 1 else OPEN
+    for kind, some in kinds.items():
+        cards = tuple(_card(issue, known) for issue in some[:CARDS])
+        at = most if len(cards) > most + MANY else len(cards)
+        remedies = {card.issue.remedy for card in cards}
+        remedy = remedies.pop() if len(cards) > 1 and len(remedies) == 1 else ""
+        yield Kind(kind if len(kinds) > 1 else "", len(some), remedy, cards[:at], cards[at:])
 
 
 def _card(issue: Issue, known: Mapping[str, tuple[Example, str]]) -> Card:
@@ -201,8 +239,8 @@ def _shown(row: Example, part: str) -> Shown:
 
 
 def _silent(name: str, found: Audit) -> bool:
-    """Whether a check was run and found nothing."""
-    return not found.interrupted and name not in found.skipped and all(issue.check != name for issue in found.issues)
+    """Whether a check was run to its end and found nothing."""
+    return name not in found.skipped and all(issue.check != name for issue in found.issues)
 
 
 def as_json(found: Audit, corpus: Corpus, files: Sequence[str]) -> dict[str, Json]:

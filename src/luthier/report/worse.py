@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from luthier.metrics import metrics
+from luthier.metrics.metric import Better
 from luthier.report.records import ClassResult, Interval, Report
 
 LOSSES = ("loss", "perplexity", "bits_per_byte")
 """Measured beside every task's metrics; smaller is better."""
 ALPHA = 0.05
-
-Better = Literal["higher", "lower", "neither"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +64,4 @@ def better(metric: str) -> Better:
     """Which values of a metric are the good ones."""
     if metric in LOSSES:
         return "lower"
-    found: Better = getattr(metrics.get(metric), "better", "higher")
-    return found
+    return metrics[metric].better if metric in metrics else "higher"

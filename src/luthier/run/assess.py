@@ -4,64 +4,102 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from luthier.checks import Corpus, checks
 from luthier.data.read import ReadOptions, read
 from luthier.errors import DataError, RecipeError, RunError
-from luthier.evaluate import EvaluateOptions, Evaluation, Task, compare, evaluate, infer, merge_references
+from luthier.evaluate import (
+    EvaluateOptions,
+    Evaluation,
+    Task,
+    TaskOptions,
+    compare,
+    evaluate,
+    make,
+    merge_references,
+)
 from luthier.evaluate.verdict import Verdict
-from luthier.methods import switched_off
-from luthier.methods.tuned import open_tuned
-from luthier.model.accept import open_model
-from luthier.model.load import Model, ModelOptions
+from luthier.model.load import Model
 from luthier.recipe import Recipe
-from luthier.run.assistant import recipe_of
 from luthier.run.audit import told
 from luthier.run.files import read_json
 from luthier.run.folder import same_data
 from luthier.run.prepare import read_splits
 from luthier.run.show import Show
+from luthier.run.targets import Target, target
 from luthier.types import Example
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What models are compared on: the same rows, asked alike."""
+
+    rows: tuple[Example, ...]
+    task: Task
+    options: EvaluateOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """How one model did."""
+
+    ground: Ground
+    tuned: Evaluation
+    base: Evaluation | None
+    """How a run's base did, where it was asked."""
+    verdict: Verdict | None
+
+
 def assess(
-    target: str,
+    name: str,
     *,
     data: str | None = None,
     reading: ReadOptions | None = None,
+    asked: TaskOptions | None = None,
+    like: Target | None = None,
+    task: Task | None = None,
     options: EvaluateOptions | None = None,
     against_base: bool = True,
     show: Show | None = None,
-) -> tuple[Evaluation, Evaluation | None, Verdict | None]:
-    """A run's tuned model, or any model by name, on the run's test rows or on those of a file.
+) -> Assessed:
+    """A run's tuned model, an adapter or any model, on the run's test rows or on those of a file.
 
-    Returns how it did, how its base did, and the verdict; the last two only for a run, where `against_base`.
-    Raises RecipeError for a model without a file, and what reading and opening raise.
+    asked: a task that is stated; otherwise a run's own, or what suits the rows. task: one that is made already, so that
+    several models are compared by it. like: a run whose rows, reading and number format a model that is no run takes.
+    Raises RecipeError for a model without rows, and what reading and opening raise.
     """
-    show = show or Show()
-    run = Path(target)
-    if not (run / "recipe.yaml").is_file():
-        return _of_model(target, data, reading or ReadOptions(), options or EvaluateOptions(), show), None, None
-    recipe = recipe_of(run)
-    options = options or recipe.evaluate
-    rows, task = _rows(run, recipe, data, reading, show)
-    model = open_tuned(run)
-    tuned = judge(model, rows, task, options, "tuned", show)
-    if not against_base:
-        return tuned, None, None
-    base = _base(recipe, model, rows, task, options, show)
-    return tuned, base, compare(base, tuned)
+    show, found = show or Show(), target(name)
+    of = found if found.recipe is not None else like
+    recipe = of.recipe if of is not None else None
+    options = options or (recipe.evaluate if recipe is not None else EvaluateOptions())
+    if of is not None and of.run is not None and recipe is not None:
+        labelled = asked is None or asked.mode in ("auto", "choice")
+        telling = show if found is of else Show(silent=True)
+        rows, own = _rows(of.run, recipe, data, reading, telling, labelled=labelled)
+    else:
+        rows, own = _read(name, data, reading or ReadOptions()), None
+    model = found.open(recipe.model if recipe is not None else None)
+    if task is None and (asked is not None or own is None):
+        task = make(asked or TaskOptions(), rows, options, tokenizer=model.tokenizer)
+        if own is not None and task.kind == own.kind == "choice":
+            task = replace(task, labels=own.labels)
+    task = task or own
+    assert task is not None, f"{name} has neither a task of its own nor one that was made"
+    ground = Ground(rows if task.kind == "preference" else merge_references(rows), task, options)
+    tuned = judge(model, ground.rows, task, options, "tuned" if found.recipe is not None else name, show)
+    if not against_base or found.recipe is None:
+        return Assessed(ground, tuned, None, None)
+    with found.untuned(model) as before:
+        base = judge(before, ground.rows, task, options, "base", show)
+    return Assessed(ground, tuned, base, compare(base, tuned))
 
 
-def _of_model(name: str, data: str | None, reading: ReadOptions, options: EvaluateOptions, show: Show) -> Evaluation:
+def _read(name: str, data: str | None, reading: ReadOptions) -> tuple[Example, ...]:
     if data is None:
         raise RecipeError(f"{name}: is no run folder, so it needs rows to be judged on: --data FILE")
-    model = open_model(ModelOptions(name=name))
-    rows = merge_references(read(data, reading).examples)
-    return judge(model, rows, infer(rows, options, tokenizer=model.tokenizer), options, name, show)
+    return read(data, reading).examples
 
 
 def _doubts(recipe: Recipe, asked: Sequence[Example]) -> list[str]:
@@ -75,22 +113,25 @@ def _doubts(recipe: Recipe, asked: Sequence[Example]) -> list[str]:
 
 
 def _rows(
-    run: Path, recipe: Recipe, data: str | None, reading: ReadOptions | None, show: Show
+    run: Path, recipe: Recipe, data: str | None, reading: ReadOptions | None, show: Show, *, labelled: bool
 ) -> tuple[tuple[Example, ...], Task]:
-    """The rows to ask, and the run's own task, with every label that the file brings besides."""
+    """The rows to ask, and the run's own task, with every label that the file brings besides.
+
+    labelled: whether the answers of a file are labels where the run's own are.
+    """
     task = _task(run)
     if data is None:
         readings, splits = read_splits(recipe.data)
         same_data(run, {role: reading.file for role, reading in readings.items()})
-        return merge_references(_asked(run, splits["test"])), task
-    labels = read_json(run / "data.json").get("shown_labels")
+        return tuple(_asked(run, splits["test"])), task
+    labels = read_json(run / "data.json").get("shown_labels") if labelled else None
     asked = read(data, reading or replace(recipe.data, limit=None), labels=labels).examples
     for doubt in _doubts(recipe, asked):
         show.say(doubt)
     if task.kind == "choice":
         brought = {example.label for example in asked if example.label is not None}
         task = replace(task, labels=tuple(sorted({*task.labels, *brought})))
-    return merge_references(asked), task
+    return asked, task
 
 
 def _task(run: Path) -> Task:
@@ -105,6 +146,7 @@ def _task(run: Path) -> Task:
         metrics=tuple(made["metrics"]),
         primary=made["primary"],
         max_new_tokens=made["max_new_tokens"],
+        out_of_scope=made.get("out_of_scope"),
     )
 
 
@@ -113,14 +155,6 @@ def _asked(run: Path, examples: Sequence[Example]) -> list[Example]:
     lines = (run / "rows.jsonl").read_text(encoding="utf-8").split("\n")
     left_out = {row["id"] for row in map(json.loads, filter(None, lines)) if row["fate"] == "left out"}
     return [example for example in examples if example.id not in left_out]
-
-
-def _base(
-    recipe: Recipe, model: Model, rows: Sequence[Example], task: Task, options: EvaluateOptions, show: Show
-) -> Evaluation:
-    removable = recipe.method.removable
-    with switched_off(model.network) if removable else nullcontext():
-        return judge(model if removable else open_model(recipe.model), rows, task, options, "base", show)
 
 
 def judge(
@@ -135,5 +169,6 @@ def judge(
             budget=options.token_budget,
             resamples=options.resamples,
             seed=options.seed,
+            margin=options.margin,
             progress=lambda stage, done, total: show.stage(f"{title}: {stage}", done, total),
         )

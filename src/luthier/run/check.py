@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from luthier.checks import Corpus
 from luthier.checks.audit import Audit, audit, ranked
 from luthier.checks.unreadable import unreadable
 from luthier.data.read import Reading, dress
+from luthier.data.split import PARTS
 from luthier.errors import RecipeError
 from luthier.evaluate.loss import losses as row_losses
 from luthier.evaluate.question import ask
@@ -28,7 +29,7 @@ from luthier.report.texts import sentence as shortened
 from luthier.run.assistant import recipe_of
 from luthier.run.audit import corpus_of
 from luthier.run.files import read_json, write_json, write_text
-from luthier.run.mend import PARTS, Fixed, MendOptions, Source, plan, refuse_loss, write
+from luthier.run.mend import Fixed, MendOptions, Source, plan, refuse_loss, write
 from luthier.run.mend.told import told as told_fixed
 from luthier.run.prepare import read_splits
 from luthier.run.show import Show
@@ -49,6 +50,11 @@ class Checked:
     page: Path
     facts: Mapping[str, Json]
     fixed: Fixed | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no gate finds anything: in the mended rows where there are any, else in those that were read."""
+        return not (self.found.failed if self.fixed is None else self.fixed.stops)
 
 
 def check(
@@ -72,20 +78,13 @@ def check(
     mend = mend or MendOptions()
     if mended is not None and recipe.data.limit is not None:
         raise RecipeError("--fix: mends whole files; leave out data.limit, or cut the file first")
-    data = replace(
-        recipe.data,
-        skip_bad_rows=True,
-        validation=recipe.data.validation if isinstance(recipe.data.validation, str) else 0.0,
-        test=recipe.data.test if isinstance(recipe.data.test, str) else 0.0,
-    )
-    plain = replace(recipe, data=data)
     with show.stages():
         show.stage("reading", 0, 1)
-        readings, splits = read_splits(data)
+        readings, corpus = _read(recipe)
         show.stage("reading", 1, 1)
         if mended is not None:
             refuse_loss(_sources(readings), mended, PARTS if mend.split is not None else None)
-        corpus = replace(corpus_of(plain, splits, readings["train"].labels), progress=show.stage)
+        corpus = replace(corpus, progress=show.stage)
         if model:
             tokenizer, longest = load_tokenizer(recipe.model)
             corpus = replace(corpus, tokenizer=tokenizer, max_length=longest)
@@ -94,12 +93,30 @@ def check(
         found = audit(corpus, fast=fast)
     bad = [issue for reading in readings.values() for issue in unreadable(reading)]
     found = replace(found, issues=ranked((*found.issues, *bad)), gates=("unreadable", *found.gates))
-    files = [reading.file.path for reading in readings.values()]
+    fixed = _fix(found, corpus, readings, recipe, mended, mend) if mended and not found.interrupted else None
+    if mended and found.interrupted:
+        show.say("stopped before every check was run, so no mended files were written")
+    return _written(out, found, corpus, [reading.file.path for reading in readings.values()], fixed)
+
+
+def _read(recipe: Recipe) -> tuple[Mapping[str, Reading], Corpus]:
+    """All rows of the recipe's files, none drawn from one for another; rows that cannot be read left out."""
+    data = replace(
+        recipe.data,
+        skip_bad_rows=True,
+        validation=recipe.data.validation if isinstance(recipe.data.validation, str) else 0.0,
+        test=recipe.data.test if isinstance(recipe.data.test, str) else 0.0,
+    )
+    readings, splits = read_splits(data)
+    return readings, corpus_of(replace(recipe, data=data), splits, readings["train"].labels)
+
+
+def _written(out: Path, found: Audit, corpus: Corpus, files: Sequence[str], fixed: Fixed | None) -> Checked:
+    """The audit's own files."""
     out.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(asdict(issue), ensure_ascii=False) + "\n" for issue in found.issues)
     write_text(out / "issues.jsonl", lines)
     facts = as_json(found, corpus, files)
-    fixed = _fix(found, corpus, readings, recipe, mended, mend) if mended and not found.interrupted else None
     write_json(out / "audit.json", facts)
     return Checked(found, corpus, write_page(out, found, corpus, files), facts, fixed)
 
@@ -120,7 +137,7 @@ def _fix(
 
 
 def losses_of(run: Path) -> Callable[[Corpus], Mapping[str, float]]:
-    """How badly a run's tuned model foresees each row's answer, a token on average."""
+    """How badly a run's tuned model foresees each row's answer: the nats of its learned tokens."""
 
     def losses(corpus: Corpus) -> Mapping[str, float]:
         recipe, model = recipe_of(run), open_tuned(run)
@@ -129,7 +146,7 @@ def losses_of(run: Path) -> Callable[[Corpus], Mapping[str, float]]:
         questions = ask(rows, model.tokenizer, longest=model.max_length)
         with evaluating(model):
             found = row_losses(model, questions, budget=recipe.evaluate.token_budget, progress=corpus.progress)
-        return {row.id: one.mean for row, one in zip(rows, found, strict=True)}
+        return {row.id: one.total for row, one in zip(rows, found, strict=True)}
 
     return losses
 

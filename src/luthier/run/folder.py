@@ -9,13 +9,14 @@ from pathlib import Path
 
 from luthier.data.ledger import write_ledger
 from luthier.data.read import FileFacts
+from luthier.data.split import PARTS
 from luthier.errors import RunError
 from luthier.recipe import to_yaml
 from luthier.report.audit import as_json
 from luthier.report.audit import write as write_audit
 from luthier.run.environment import environment
 from luthier.run.files import read_json, write_json, write_text
-from luthier.run.prepare import PARTS, Prepared
+from luthier.run.prepare import Prepared
 from luthier.train.meter import Cost, Meter
 from luthier.types import Json
 

@@ -1,86 +1,285 @@
-"""`luthier evaluate`: any number of runs and models on the same rows, as a table or JSON."""
+"""`luthier evaluate`: any number of runs, adapters and models on the same rows, as a table or JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from luthier.data.read import ReadOptions
-from luthier.evaluate import Evaluation, Interval, verdict_json
-from luthier.evaluate.tables import interval_json
+from luthier.errors import DataError
+from luthier.evaluate import (
+    Difference,
+    Evaluation,
+    Interval,
+    Slice,
+    TaskOptions,
+    calibration_json,
+    differences,
+    lower_is_better,
+    sliced,
+    stated,
+    verdict_json,
+)
+from luthier.evaluate.measure import samples
+from luthier.evaluate.tables import difference_json, interval_json
 from luthier.evaluate.verdict import Verdict
-from luthier.recipe import Recipe
 from luthier.report import figures
-from luthier.run.assess import assess
-from luthier.run.assistant import recipe_of
+from luthier.run.assess import Ground, assess
 from luthier.run.show import Show
+from luthier.run.targets import Target, target
+from luthier.stats import interval, paired
 from luthier.types import Json
 from luthier.words import counted
 
 
-def judged(
-    targets: Sequence[str], *, data: str | None, input: str | None, output: str | None, base: bool, as_json: bool
-) -> int:
-    """Judges each target and prints the figures with their 95 % intervals."""
-    show = Show(silent=as_json)
-    columns: dict[str, Evaluation] = {}
-    verdicts: dict[str, Verdict] = {}
-    for target in targets:
-        tuned, before, verdict = assess(
-            target, data=data, reading=_reading(target, input, output), against_base=base, show=show
-        )
-        if before is not None and verdict is not None:
-            columns[f"{target} (base)"], verdicts[target] = before, verdict
-        columns[target] = tuned
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What `luthier evaluate` was told."""
+
+    data: str | None = None
+    """File of the rows; a run's own test rows where there is none."""
+    task: str | None = None
+    """A YAML file or `module:name`."""
+    slices: tuple[str, ...] = ()
+    """By what the rows are divided, besides what the task says."""
+    input: str | None = None
+    output: str | None = None
+    base: bool | None = None
+    """Whether runs' base models are asked, too; None asks that of a run that stands alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One model by one metric on some rows."""
+
+    interval: Interval
+    difference: Difference | None
+    """From the first model, on the same rows; None for the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A slice, and how every model did on it by the metric that decides."""
+
+    slice: Slice
+    cells: Mapping[str, Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Models beside each other."""
+
+    columns: Mapping[str, Evaluation]
+    """By name; the others are compared with the first."""
+    cells: Mapping[str, Mapping[str, Cell]]
+    """By metric, then by model."""
+    parts: tuple[Part, ...]
+    verdicts: Mapping[str, Verdict]
+    """Of runs against their own base."""
+
+    @property
+    def primary(self) -> str:
+        """The metric that decides."""
+        return next(iter(self.columns.values())).task.primary
+
+
+def judged(targets: Sequence[str], asked: Asked, *, as_json: bool) -> int:
+    """Judges each target and prints the figures with their 95 % intervals and their differences from the first."""
+    found = compared(targets, asked, Show(silent=as_json))
     if as_json:
-        print(json.dumps(_json(columns, verdicts), ensure_ascii=False, indent=1))
+        print(json.dumps(_json(found), ensure_ascii=False, indent=1))
         return 0
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_table(columns))
-    for verdict in verdicts.values():
-        console.print("\n" + verdict.sentence, markup=False)
+    console.print(_table(found))
+    for line in _told(found):
+        console.print("\n" + line, markup=False)
     return 0
 
 
-def _reading(target: str, input: str | None, output: str | None) -> ReadOptions | None:
-    """A run's own way of reading, with other columns where they are named."""
-    own: Recipe | None = recipe_of(Path(target)) if (Path(target) / "recipe.yaml").is_file() else None
-    if own is None:
-        return ReadOptions(input=input, output=output)
-    if input is None and output is None:
+def compared(targets: Sequence[str], asked: Asked, show: Show) -> Compared:
+    """Every target on the same rows by one task. Raises DataError where targets have other rows than the first."""
+    task = _stated(asked)
+    places = [target(name) for name in dict.fromkeys(targets)]
+    like = next((one for one in places if one.recipe is not None), None)
+    base = asked.base if asked.base is not None else len(places) == 1
+    data = asked.data or (task.data if task is not None else None)
+    columns: dict[str, Evaluation] = {}
+    verdicts: dict[str, Verdict] = {}
+    ground: Ground | None = None
+    for place in places:
+        made = assess(
+            place.name,
+            data=data,
+            reading=_reading(place if place.recipe is not None else like, asked, task),
+            asked=task,
+            like=like,
+            task=ground.task if ground is not None else None,
+            options=ground.options if ground is not None else None,
+            against_base=base,
+            show=show,
+        )
+        ground = ground or made.ground
+        if made.base is not None and made.verdict is not None:
+            columns[f"{place.name} (base)"], verdicts[place.name] = made.base, made.verdict
+        columns[place.name] = made.tuned
+    assert ground is not None, "the command line asks for at least one target"
+    _same_rows(columns)
+    cuts = sliced(ground.rows, [*(task.slices if task is not None else ()), *asked.slices])
+    return Compared(columns, _cells(columns), tuple(Part(cut, _on(cut, columns)) for cut in cuts), verdicts)
+
+
+def _stated(asked: Asked) -> TaskOptions | None:
+    """The task that is named, with the columns of the command line over its own."""
+    if asked.task is None:
         return None
-    return replace(own.data, limit=None, input=input or own.data.input, output=output or own.data.output)
+    found = stated(asked.task)
+    return replace(found, input=asked.input or found.input, output=asked.output or found.output)
 
 
-def _table(columns: dict[str, Evaluation]) -> Table:
+def _reading(of: Target | None, asked: Asked, task: TaskOptions | None) -> ReadOptions | None:
+    """A run's own way of reading under what the task and the command line say; None where these are silent."""
+    said = task.reading if task is not None else ReadOptions(input=asked.input, output=asked.output)
+    if of is None or of.recipe is None:
+        return said
+    if said == ReadOptions():
+        return None
+    changed = {name: value for name in said.__slots__ if (value := getattr(said, name)) != getattr(ReadOptions(), name)}
+    return replace(of.recipe.data, **{"limit": None, **changed})
+
+
+def _same_rows(columns: Mapping[str, Evaluation]) -> None:
+    (first, one), *others = columns.items()
+    for name, other in others:
+        if [(row.id, row.references) for row in one.rows] != [(row.id, row.references) for row in other.rows]:
+            raise DataError(f"{name} has other test rows than {first}; name rows for both with --data FILE")
+
+
+def _cells(columns: Mapping[str, Evaluation]) -> dict[str, dict[str, Cell]]:
+    first, *_ = columns.values()
+    apart = {name: differences(first, one) for name, one in columns.items() if one is not first}
+    return {
+        metric: {
+            name: Cell(one.metrics[metric], apart[name][metric] if name in apart else None)
+            for name, one in columns.items()
+        }
+        for metric in first.metrics
+    }
+
+
+def _on(cut: Slice, columns: Mapping[str, Evaluation]) -> dict[str, Cell]:
+    """Each model on the rows of a slice by the metric that decides."""
+    cells: dict[str, Cell] = {}
+    first = None
+    for name, one in columns.items():
+        primary, rows = one.task.primary, [row for row in one.rows if row.id in cut.ids]
+        sample = samples(rows, one.task, only=primary)[primary]
+        first = first or sample
+        rngs = (np.random.default_rng(one.seed) for _ in range(2))
+        apart = None if sample is first else paired(first, sample, resamples=one.resamples, rng=next(rngs))
+        cells[name] = Cell(interval(sample, resamples=one.resamples, rng=next(rngs)), apart)
+    return cells
+
+
+def _table(found: Compared) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     table.add_column("metric")
-    for name, one in columns.items():
+    for name, one in found.columns.items():
         table.add_column(Text(f"{name}\n{counted(len(one.rows), 'row')}"), justify="right")
-    metrics = list(dict.fromkeys(name for one in columns.values() for name in one.metrics))
-    for metric in metrics:
-        table.add_row(figures.words(metric), *(_cell(one.metrics.get(metric)) for one in columns.values()))
+    for metric, cells in found.cells.items():
+        table.add_row(Text(figures.words(metric)), *map(_cell, cells.values()))
+    by = None
+    for part in found.parts:
+        if part.slice.by != by:
+            by = part.slice.by
+            table.add_row()
+            table.add_row(Text(f"{figures.words(found.primary)} by {by}", style="dim"))
+        title = f"{part.slice.value} ({counted(len(part.slice.ids), 'row')})"
+        table.add_row(Text(figures.visible(title)), *map(_cell, part.cells.values()))
     return table
 
 
-def _cell(interval: Interval | None) -> str:
-    if interval is None:
-        return ""
-    decimals = figures.places(interval.value, interval.low, interval.high)
-    return f"{figures.number(interval.value, decimals)} {figures.span(interval.low, interval.high, decimals)}"
+def _cell(cell: Cell) -> Text:
+    """The value with its interval, and below it the difference from the first, bold where it is beyond chance."""
+    told = Text(_span(cell.interval))
+    if cell.difference is not None:
+        apart = cell.difference
+        told.append(
+            "\n" + _span(Interval(apart.value, apart.low, apart.high), signed=True), "bold" if apart.seen else "dim"
+        )
+    return told
 
 
-def _json(columns: dict[str, Evaluation], verdicts: dict[str, Verdict]) -> dict[str, Json]:
-    return {
-        "models": {
-            name: {"n": len(one.rows), "metrics": {metric: interval_json(i) for metric, i in one.metrics.items()}}
-            for name, one in columns.items()
-        },
-        "verdicts": {name: verdict_json(verdict) for name, verdict in verdicts.items()},
+def _span(found: Interval, *, signed: bool = False) -> str:
+    decimals = figures.places(found.value, found.low, found.high)
+    value = figures.number(found.value, decimals, signed=signed)
+    return f"{value} {figures.span(found.low, found.high, decimals, signed=signed)}"
+
+
+def _told(found: Compared) -> list[str]:
+    """What was found, in sentences: a run against its base, and the others against the first."""
+    told = [verdict.sentence for verdict in found.verdicts.values()]
+    first, *others = found.columns
+    told += [_sentence(found, first, name) for name in others if first != f"{name} (base)"]
+    signed = {text for one in found.columns.values() for text in map(": ".join, one.signatures.items())}
+    return [*told, *sorted(signed)]
+
+
+def _sentence(found: Compared, first: str, name: str) -> str:
+    metric = found.primary
+    cell, before = found.cells[metric][name], found.cells[metric][first].interval
+    apart, n = cell.difference, len(found.columns[name].rows)
+    assert apart is not None, f"{name} is compared with {first}"
+    word = "no different, as far as these rows can tell"
+    if apart.seen:
+        word = "better" if (apart.value > 0) != lower_is_better(metric) else "worse"
+    size = _span(Interval(apart.value, apart.low, apart.high), signed=True)
+    p = "p < 0.001" if apart.p < 0.001 else f"p = {apart.p:.3f}"
+    decimals = figures.places(cell.interval.value, before.value)
+    values = [figures.number(one.value, decimals) for one in (cell.interval, before)]
+    facts = f"{figures.words(metric)} {values[0]} against {values[1]} on {counted(n, 'row')}"
+    return f"{name} against {first}: {word}. {facts} (difference {size}, 95 % interval, {p})."
+
+
+def _json(found: Compared) -> dict[str, Json]:
+    first, *_ = found.columns
+    models: dict[str, Json] = {
+        name: {
+            "n": len(one.rows),
+            "metrics": {metric: interval_json(i) for metric, i in one.metrics.items()},
+            "signatures": dict(one.signatures),
+            "calibration": _calibration(one),
+        }
+        for name, one in found.columns.items()
     }
+    return {
+        "first": first,
+        "primary": found.primary,
+        "models": models,
+        "differences": {metric: _apart(cells) for metric, cells in found.cells.items()},
+        "slices": [
+            {
+                "by": part.slice.by,
+                "value": part.slice.value,
+                "n": len(part.slice.ids),
+                "models": {name: interval_json(cell.interval) for name, cell in part.cells.items()},
+                "differences": _apart(part.cells),
+            }
+            for part in found.parts
+        ],
+        "verdicts": {name: verdict_json(verdict) for name, verdict in found.verdicts.items()},
+    }
+
+
+def _apart(cells: Mapping[str, Cell]) -> dict[str, Json]:
+    return {name: difference_json(cell.difference) for name, cell in cells.items() if cell.difference is not None}
+
+
+def _calibration(one: Evaluation) -> Json:
+    made = calibration_json(one, one)
+    return None if made is None else made["tuned"]

@@ -10,6 +10,7 @@ from luthier.checks.baselines import baselines
 from luthier.data.render import pieces
 from luthier.evaluate import (
     Evaluation,
+    calibration_json,
     classes_json,
     compare,
     confusions_json,
@@ -39,6 +40,7 @@ def report(
     result: TrainResult,
     expected: Expected,
     took: Cost,
+    validation: Evaluation | None = None,
 ) -> dict[str, Json]:
     """The whole of report.json."""
     recipe, model = prepared.recipe, prepared.model
@@ -46,7 +48,7 @@ def report(
         "title": folder.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": task_json(prepared.task, tuned),
-        **_judged(base, tuned),
+        **_judged(base, tuned, validation),
         "cost": {"estimate": _plain(expected.cost), "took": _plain(took)},
         "speed": {
             "distinct_per_s": result.distinct / max(result.seconds, 1e-9),
@@ -74,7 +76,7 @@ def report(
     }
 
 
-def _judged(base: Evaluation | None, tuned: Evaluation | None) -> dict[str, Json]:
+def _judged(base: Evaluation | None, tuned: Evaluation | None, validation: Evaluation | None) -> dict[str, Json]:
     """Verdict and metrics; a run without test rows says that it has none."""
     if base is None or tuned is None:
         word = "not enough rows to tell"
@@ -88,6 +90,7 @@ def _judged(base: Evaluation | None, tuned: Evaluation | None) -> dict[str, Json
         "tuned_on_all": {"n": len(tuned.rows), "metrics": whole},
         "classes": classes_json(base, paired),
         "confusions": confusions_json(base, paired),
+        "calibration": calibration_json(base, paired, validation),
     }
 
 

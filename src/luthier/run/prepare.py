@@ -15,7 +15,7 @@ from luthier.checks.gate import prove
 from luthier.data.ledger import LedgerRow, ledger
 from luthier.data.read import FileFacts, LeftOut, Reading, distinct_names, read
 from luthier.data.render import Rendered, render_all
-from luthier.data.split import SplitOptions, split
+from luthier.data.split import PARTS, SplitOptions, split
 from luthier.errors import DataError
 from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.model.accept import open_model
@@ -25,8 +25,6 @@ from luthier.run.audit import before_training, summed
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
 from luthier.words import counted
-
-PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

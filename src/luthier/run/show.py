@@ -11,7 +11,7 @@ from rich.progress import Progress as Bars
 from rich.progress import TaskID
 from rich.text import Text
 
-from luthier.train.log import Progress
+from luthier.train.log import Progress, spoken
 
 PLAIN_EVERY = 10
 """Off a terminal, a stage of work is told in this many lines."""
@@ -28,6 +28,7 @@ class Show:
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, int] = {}
+        self._begun: dict[str, tuple[int, float]] = {}
         self._last = monotonic()
 
     def say(self, what: RenderableType) -> None:
@@ -40,7 +41,7 @@ class Show:
         return Progress("silent" if self.silent else "auto", console=self.console)
 
     def stage(self, title: str, done: int, total: int) -> None:
-        """Moves a named piece of work on; it ends when `done` reaches `total`."""
+        """Moves a named piece of work on; it ends when `done` reaches `total`, and when what it is part of moves on."""
         if self.silent or total <= 0:
             return
         if not self.console.is_terminal:
@@ -50,6 +51,8 @@ class Show:
             self._bars.start()
         if title not in self._tasks:
             self._tasks[title] = self._bars.add_task(title, total=total)
+        for part in list(self._tasks)[list(self._tasks).index(title) + 1 :]:
+            self._bars.remove_task(self._tasks.pop(part))
         self._bars.update(self._tasks[title], completed=done, total=total)
         if done >= total:
             self._bars.remove_task(self._tasks.pop(title))
@@ -68,10 +71,14 @@ class Show:
         self._bars, self._tasks = None, {}
 
     def _line(self, title: str, done: int, total: int) -> None:
-        tenth = done * PLAIN_EVERY // total
-        if tenth > self._told.get(title, 0) and monotonic() - self._last >= PLAIN_S:
-            self.say(f"{title}: {done:,} of {total:,}")
-            self._last = monotonic()
+        now, tenth = monotonic(), done * PLAIN_EVERY // total
+        first, begun = self._begun.setdefault(title, (done, now))
+        if tenth > self._told.get(title, 0) and now - self._last >= PLAIN_S:
+            left = (total - done) * (now - begun) / (done - first) if done > first else 0.0
+            self.say(f"{title}: {done:,} of {total:,}" + (f", {spoken(left)} left" if left >= PLAIN_S else ""))
+            self._last = now
+        if done >= total:
+            del self._begun[title]
         self._told[title] = tenth if done < total else 0
 
 

@@ -166,7 +166,7 @@ def _finish(
     if tuned is not None:
         write_predictions(folder / "predictions.jsonl", tuned.rows, None if base is None else base.rows)
     held_out = validated(prepared, folder, show)
-    made = report(prepared, folder, base, tuned, result, expected, spent.read())
+    made = report(prepared, folder, base, tuned, result, expected, spent.read(), held_out)
     made |= {"validation": validation_json(prepared, held_out), **course(prepared, folder, result)}
     write_json(folder / "report.json", made)
     write_report(folder)

@@ -78,16 +78,11 @@ def forecast(sequences: Sequence[TokenSequence], options: TrainOptions) -> Forec
     )
 
 
-def estimate(
-    model: Model, objective: Objective, expected: Forecast, *, evaluation_s: float = 0.0, warm: bool = True
-) -> Estimate:
-    """Tastes the fullest micro-batch and scales its cost up to the run; changes no parameter and leaves no gradient.
-
-    evaluation_s: time the run will spend evaluating, where it is known. warm: compute it once untimed before.
-    """
-    took = taste(probe(model, objective, expected.fullest), model.device, warm=warm)
+def estimate(model: Model, objective: Objective, expected: Forecast) -> Estimate:
+    """Tastes the fullest micro-batch and scales its cost up to the steps; changes no parameter, leaves no gradient."""
+    took = taste(probe(model, objective, expected.fullest), model.device)
     tokens = expected.fullest.distinct
-    seconds = took.seconds * expected.distinct / max(1, tokens) + evaluation_s
+    seconds = took.seconds * expected.distinct / max(1, tokens)
     learned = sum(parameter.numel() for parameter in trainable(model.network).values())
     watts = took.energy_wh * JOULES_PER_WH / max(took.seconds, 1e-9)
     return Estimate(
@@ -99,10 +94,9 @@ def estimate(
     )
 
 
-def taste(compute: Callable[[], None], device: torch.device, *, warm: bool = True) -> Cost:
-    """What one call costs, after an untimed one where it should be warm."""
-    if warm:
-        compute()
+def taste(compute: Callable[[], None], device: torch.device) -> Cost:
+    """What one call costs, after an untimed one."""
+    compute()
     meter = Meter(device).start()
     compute()
     if device.type == "cuda":

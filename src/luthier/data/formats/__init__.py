@@ -11,8 +11,8 @@ from luthier.data.formats.labelstudio import write_labelstudio
 from luthier.data.formats.preference import hh, pair, unpaired, write_openai_preference
 from luthier.data.formats.prodigy import write_prodigy
 from luthier.data.formats.text import alpaca, label, prompt
-from luthier.data.text import closest
 from luthier.errors import RecipeError
+from luthier.words import closest
 
 formats: dict[str, Format] = {
     "messages": Format(

@@ -6,12 +6,11 @@ names; of several responses the majority counts. Other fields, metadata, vectors
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 
 from luthier.data.formats.format import Written, plain, said
 from luthier.data.formats.nested import agreed, asked_about, gathered, inner, objects, question, spread
-from luthier.data.row import Row
+from luthier.data.row import Row, as_text
 from luthier.data.shape import ending
 from luthier.errors import DataError
 from luthier.types import Completion, Example, Json, Message
@@ -50,7 +49,7 @@ def argilla(row: Row) -> Example:
 
 def write_argilla(example: Example, texts: bool) -> Written:
     """The record that `argilla` reads, with the responses it came with where it came from Argilla."""
-    texts = plain(example)
+    bare = plain(example)
     (completion, *others) = example.completions
     if others or len(completion.messages) > 1 or completion.score != 1:
         raise DataError(
@@ -58,7 +57,7 @@ def write_argilla(example: Example, texts: bool) -> Written:
         )
     outer, metadata = gathered(example.meta, "metadata", RECORD)
     moved = {name.removeprefix("fields."): metadata.pop(name) for name in list(metadata) if name.startswith("fields.")}
-    core: Written = {"text" if texts else "messages": said(example.prompt, texts=texts)}
+    core: Written = {"text" if bare else "messages": said(example.prompt, texts=bare)}
     record: Written = {"fields": moved | core, "metadata": metadata, **outer}
     if not _same(record, example):
         record["responses"] = _responses(example.answer)
@@ -79,9 +78,7 @@ def _same(record: Written, example: Example) -> bool:
 
 def _text(response: Mapping[str, Json]) -> str:
     value = response.get("value")
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    if not isinstance(value, str):
+    if not isinstance(value, bool | int | float | str):
         kind = type(value).__name__
         raise DataError(f"its response is a {kind}; answers to label, text and rating questions are read")
-    return Row("", "", {"responses": value}).text("responses")
+    return as_text(value, "responses")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from luthier.data.formats.format import Written, flat, only
-from luthier.data.row import Row
+from luthier.data.row import Row, as_text
 from luthier.data.shape import ending, made
 from luthier.errors import DataError
 from luthier.types import Completion, Example, Json, Message
@@ -17,7 +17,7 @@ def doccano(row: Row) -> Example:
     texts = _texts(row.value(column), column)
     answer = ending((Message("assistant", texts[0]),), column)
     example = made(row, (Message("user", row.text("text")),), (Completion(answer),), "text", column)
-    return example if len(texts) == 1 else _with_references(example, texts)
+    return example if len(texts) == 1 else replace(example, references=tuple(texts))
 
 
 def write_doccano(example: Example, texts: bool) -> Written:
@@ -29,13 +29,9 @@ def write_doccano(example: Example, texts: bool) -> Written:
     return flat(example, {"text": question, "label": answers}, "labels")
 
 
-def _with_references(example: Example, texts: list[str]) -> Example:
-    return replace(example, references=tuple(texts))
-
-
 def _texts(found: Json, column: str) -> list[str]:
     if not isinstance(found, list) or not found:
         raise DataError(f"{column!r} holds no label; label the row in doccano, or leave it out")
     if not all(isinstance(one, str) for one in found):
         raise DataError(f"{column!r} holds spans or numbers; only whole-text labels and texts are answers")
-    return [Row("", "", {column: one}).text(column) for one in found]
+    return [as_text(one, column) for one in found]

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from luthier.data.formats.format import Written, both, only, plain, said
 from luthier.data.formats.nested import agreed, asked_about, gathered, inner, objects, question, spread
-from luthier.data.row import Row
-from luthier.data.shape import ending
+from luthier.data.row import Row, as_text
+from luthier.data.shape import ending, ranked
 from luthier.errors import DataError
 from luthier.types import Completion, Example, Json, Message
 
@@ -70,10 +70,10 @@ def labelstudio(row: Row) -> Example:
 
 def write_labelstudio(example: Example, texts: bool) -> Written:
     """The task that `labelstudio` reads, with the annotations it came with where it came from Label Studio."""
-    texts = plain(example)
+    bare = plain(example)
     outer, within = gathered(example.meta, "data", TASK)
     pair = len(example.completions) > 1
-    core: Written = {"text" if texts else "messages": said(example.prompt, texts=texts)}
+    core: Written = {"text" if bare else "messages": said(example.prompt, texts=bare)}
     if pair:
         only(replace(example, prompt=(Message("user", "-"),)))
         core |= dict(zip(SIDES[0], (one.text for one in both(example)), strict=True))
@@ -163,11 +163,9 @@ def _compared(results: list[dict[str, Json]], data: dict[str, Json], row: Row) -
     if selected not in ("left", "right"):
         raise DataError(f"'selected' is {selected!r}; write left or right")
     own = Row(row.id, row.source, data)
-    ranked = [own.text(side) for side in ((left, right) if selected == "left" else (right, left))]
-    completions = tuple(
-        Completion((Message("assistant", text),), score) for text, score in zip(ranked, (1.0, 0.0), strict=True)
-    )
-    return Example(row.id, asked, completions, source=row.source), (name, left, right)
+    order = (left, right) if selected == "left" else (right, left)
+    better, worse = ((Message("assistant", own.text(side)),) for side in order)
+    return Example(row.id, asked, ranked(better, worse, order), source=row.source), (name, left, right)
 
 
 def _sides(result: Mapping[str, Json], data: Mapping[str, Json]) -> tuple[str, str]:
@@ -196,7 +194,7 @@ def _texts(result: Mapping[str, Json], column: str) -> list[str]:
         raise DataError(f"its result has no {column!r}; annotate it, or leave the row out")
     if not all(isinstance(text, str) and text.strip() for text in texts):
         raise DataError(f"its result holds something in {column!r} that is no text; write texts there")
-    return [Row("", "", {column: text}).text(column) for text in texts]
+    return [as_text(text, column) for text in texts]
 
 
 def _value(result: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from luthier.data.formats.format import Written
 from luthier.data.row import Row
-from luthier.data.text import closest
 from luthier.errors import DataError
 from luthier.types import Json, Message
+from luthier.words import closest
 
 _USUAL = ("text", "messages", "dialogue", "prompt", "instruction", "question", "input")
 """Names that the column of the input usually has, tried in this order."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from luthier.data.formats.format import Written, asked, both, flat, message, said
 from luthier.data.row import Row
-from luthier.data.shape import ending, made, unlearned
+from luthier.data.shape import made, ranked, unlearned
 from luthier.errors import DataError
 from luthier.types import Completion, Example, Message
 
@@ -53,10 +53,8 @@ def openai_preference(row: Row) -> Example:
         raise DataError("'input' is not an object; write {'messages': [...]}")
     inner = Row(row.id, row.source, given)
     sides = ("preferred_output", "non_preferred_output")
-    better, worse = (ending(row.messages(side), side) for side in sides)
-    if better == worse:
-        raise DataError("'preferred_output' and 'non_preferred_output' are the same; remove the row")
-    example = made(row, unlearned(inner.messages("messages")), (Completion(better), Completion(worse, 0.0)), *sides)
+    completions = ranked(row.messages(sides[0]), row.messages(sides[1]), sides)
+    example = made(row, unlearned(inner.messages("messages")), completions, *sides)
     rest = {name: value for name, value in example.meta.items() if name != "input"}
     return replace(example, tools=inner.tools(), meta={**inner.rest("messages", "tools"), **rest})
 

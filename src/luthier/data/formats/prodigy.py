@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from luthier.data.formats.format import Written, both, flat, only
 from luthier.data.formats.nested import inner
-from luthier.data.row import Row
-from luthier.data.shape import ending, made
+from luthier.data.row import Row, as_text
+from luthier.data.shape import ending, made, ranked
 from luthier.errors import DataError
 from luthier.types import Completion, Example, Message
 
@@ -60,7 +60,7 @@ def _accepted(row: Row) -> str:
     if not isinstance(found, list) or len(found) != 1 or not isinstance(found[0], str | int):
         count = len(found) if isinstance(found, list) else 0
         raise DataError(f"'accept' holds {count} options; one label can be learned, so accept one or leave the row out")
-    return Row("", "", {"accept": found[0]}).text("accept").strip()
+    return as_text(found[0], "accept").strip()
 
 
 def _compared(row: Row, verdict: str) -> Example:
@@ -68,11 +68,10 @@ def _compared(row: Row, verdict: str) -> Example:
     if verdict not in ("accept", "reject"):
         raise DataError("was ignored; only accepted or rejected comparisons say which is better")
     texts = [Row("", "", inner(row.values, column)).text("text") for column in ("input", "accept", "reject")]
-    question, better, worse = texts if verdict == "accept" else (texts[0], texts[2], texts[1])
-    if better == worse:
-        raise DataError("'accept' and 'reject' are the same; remove the row")
-    completions = (
-        Completion((Message("assistant", better),)),
-        Completion((Message("assistant", worse),), 0.0),
-    )
+    question, *answers = texts
+    accepted, rejected = ((Message("assistant", text),) for text in answers)
+    if verdict == "accept":
+        completions = ranked(accepted, rejected, ("accept", "reject"))
+    else:
+        completions = ranked(rejected, accepted, ("reject", "accept"))
     return made(row, (Message("user", question),), completions, "input", "accept", "reject", "answer")

@@ -6,9 +6,9 @@ terminal). The files that were read stay as they are. What only a person can dec
 left alone, and said.
 """
 
-from luthier.run.mend.folder import PARTS, Source, refuse_loss
+from luthier.run.mend.folder import Source, refuse_loss
 from luthier.run.mend.plan import MendOptions, Plan, plan
 from luthier.run.mend.undo import Undone, undo
 from luthier.run.mend.write import Fixed, write
 
-__all__ = ["PARTS", "Fixed", "MendOptions", "Plan", "Source", "Undone", "plan", "refuse_loss", "undo", "write"]
+__all__ = ["Fixed", "MendOptions", "Plan", "Source", "Undone", "plan", "refuse_loss", "undo", "write"]

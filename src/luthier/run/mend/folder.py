@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.data.hub import hub_name
+from luthier.data.split import PARTS
 from luthier.errors import RunError
 from luthier.run.mend.ledger import LINES, SUMMARY, load, rewritten
-
-PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)

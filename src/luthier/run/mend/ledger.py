@@ -14,7 +14,6 @@ from luthier.data.raw import Form
 from luthier.errors import RunError
 from luthier.manifest import sha256
 from luthier.run.files import write_json
-from luthier.types import Json
 
 LINES, SUMMARY = "fixes.jsonl", "fixes.json"
 
@@ -77,12 +76,6 @@ def entries(folder: Path) -> list[dict[str, Any]]:
     """The lines of the ledger."""
     with (folder / LINES).open(encoding="utf-8") as stream:
         return [json.loads(line) for line in stream]
-
-
-def as_line(entry: Mapping[str, Json]) -> str:
-    """An entry as a line of UTF-8, halves of characters escaped."""
-    text = json.dumps(entry, ensure_ascii=False)
-    return (text if not any("\ud800" <= char <= "\udfff" for char in text) else json.dumps(entry)) + "\n"
 
 
 def changed(folder: Path, summary: Summary) -> list[str]:

@@ -20,7 +20,7 @@ from luthier.data.read import LeftOut
 from luthier.data.split import SplitOptions
 from luthier.errors import RecipeError
 from luthier.run.mend.balance import Balance, balanced, lavish
-from luthier.run.mend.part import parted
+from luthier.run.mend.part import generous, parted
 from luthier.types import Example, Issue, Message
 
 ROUNDS = 20
@@ -69,6 +69,8 @@ class Plan:
     """The split each row is moved to, where the file is divided."""
     remaining: tuple[Issue, ...] = ()
     """Flagged issues of the audit that nothing here mends."""
+    stops: tuple[Issue, ...] = ()
+    """What gates find in the rows as they are to be."""
     warnings: tuple[str, ...] = ()
     """What whoever asked for it should know of what is done."""
 
@@ -89,22 +91,19 @@ def plan(corpus: Corpus, found: Audit, options: MendOptions, *, unreadable: Iter
     for _ in range(ROUNDS):
         if not draft.thin(evidence):
             break
-    parts = None
-    if options.split is not None:
-        if len([part for part, rows in corpus.splits.items() if rows]) > 1:
-            raise RecipeError("--split: divides one file, and several are named; name one, or leave --split out")
-        draft.corpus = parted(draft.corpus, options.split, meaning="meaning_leak" not in found.skipped)
-        parts = dict(zip((row.id for row in draft.corpus.rows), draft.corpus.parts, strict=True))
-    weights: dict[str, tuple[float, Reason]] = {}
     warnings: list[str] = []
-    if options.balance is not None:
-        warnings += [costs] if (costs := lavish(draft.corpus, options.balance)) else []
-        drops, given = balanced(draft.corpus, options.balance)
-        draft.left_out |= {row: Reason("balance", why) for row, why in drops.items()}
-        weights = {row: (weight, Reason("balance", why)) for row, (weight, why) in given.items()}
-    rewrites = {row: tuple(some) for row, some in draft.rewrites.items()}
-    untouched = draft.untouched(found, options)
-    return Plan(draft.left_out, rewrites, change, weights, parts, untouched, tuple(warnings))
+    parts = draft.divide(options.split, warnings) if options.split is not None else None
+    weights = draft.balance(options.balance, warnings) if options.balance is not None else {}
+    return Plan(
+        left_out=draft.left_out,
+        rewrites={row: tuple(some) for row, some in draft.rewrites.items()},
+        redact=change,
+        weights=weights,
+        parts=parts,
+        remaining=draft.untouched(found, options),
+        stops=draft.stops(found.gates),
+        warnings=tuple(warnings),
+    )
 
 
 class _Draft:
@@ -151,6 +150,26 @@ class _Draft:
                 drops = {one.row: Reason(name, one.why, one.kept) for one in check.spare(self.corpus, evidence)}
             self._leave_out(drops)
         return len(self.left_out) > before
+
+    def divide(self, options: SplitOptions, warnings: list[str]) -> dict[str, str]:
+        """Moves the rows to the splits that are drawn for them; where each went."""
+        if len([part for part, rows in self.corpus.splits.items() if rows]) > 1:
+            raise RecipeError("--split: divides one file, and several are named; name one, or leave --split out")
+        options, told = generous(options, len(self.corpus.rows))
+        warnings += [told] if told else []
+        self.corpus = parted(self.corpus, options, meaning="meaning_leak" in self.active)
+        return dict(zip((row.id for row in self.corpus.rows), self.corpus.parts, strict=True))
+
+    def balance(self, options: Balance, warnings: list[str]) -> dict[str, tuple[float, Reason]]:
+        """Leaves rows out, or gives the weight of every row."""
+        warnings += [costs] if (costs := lavish(self.corpus, options)) else []
+        drops, given = balanced(self.corpus, options)
+        self._leave_out({row: Reason("balance", why) for row, why in drops.items()})
+        return {row: (weight, Reason("balance", why)) for row, (weight, why) in given.items()}
+
+    def stops(self, gates: Iterable[str]) -> tuple[Issue, ...]:
+        """What gates flag in the rows as they are now."""
+        return tuple(issue for name in gates if name in self.active for issue in self.issues(name))
 
     def reword(self, changed: Mapping[str, Example]) -> None:
         """Takes rows in the place of those with their ids."""

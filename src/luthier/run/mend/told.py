@@ -45,6 +45,7 @@ def told(fixed: Fixed) -> list[RenderableType]:
         named = ", ".join(f"{check.replace('_', ' ')} {count:,}" for check, count in fixed.remaining.items())
         parts.append(Text(f"left to you: {named}", style="dim"))
     parts += [Text(line) for line in _next(fixed)]
+    parts.append(_verdict(fixed))
     return [Group(*parts), Text()]
 
 
@@ -59,6 +60,7 @@ def as_json(fixed: Fixed) -> dict[str, Json]:
             for (action, check), (count, first) in fixed.done.items()
         ],
         "left_to_you": dict(fixed.remaining),
+        "failed": list(fixed.stops),
         "undo_gives": fixed.exact,
         "withheld": fixed.withheld,
         "warnings": list(fixed.warnings),
@@ -81,6 +83,14 @@ def _head(fixed: Fixed) -> str:
     if not fixed.done:
         return f"nothing to mend: every row stands as it was in {files}"
     return f"mended: {counted(fixed.read, 'row')} read, now {files}"
+
+
+def _verdict(fixed: Fixed) -> Text:
+    """Whether the mended rows may be trained on, whatever the rows that were read did."""
+    if not fixed.stops:
+        return Text("the mended rows pass every gate", style="bold green")
+    named = ", ".join(f"{check.replace('_', ' ')} {count:,}" for check, count in fixed.stops.items())
+    return Text(f"a gate fails on the mended rows, too: {named}", style="bold red")
 
 
 def _to_train(fixed: Fixed) -> list[str]:

@@ -15,12 +15,13 @@ from luthier.checks import checks
 from luthier.data.files import Fault, Record
 from luthier.data.hub import hub_name
 from luthier.data.raw import Form, Written, opened, texts
+from luthier.data.save import on_a_line
 from luthier.data.text import open_bytes
 from luthier.manifest import sha256 as sha256_of
 from luthier.recipe import DataOptions
 from luthier.run.mend.balance import WEIGHT
 from luthier.run.mend.folder import Source, named, refuse_loss
-from luthier.run.mend.ledger import LINES, Exact, Origin, Summary, as_line, read_as, save
+from luthier.run.mend.ledger import LINES, Exact, Origin, Summary, read_as, save
 from luthier.run.mend.plan import Plan, Reason
 from luthier.types import Json
 
@@ -43,6 +44,8 @@ class Fixed:
     """(what was done, the check that asked for it) -> how many rows, and the first of them."""
     remaining: Mapping[str, int]
     """Findings that are left to people, by check."""
+    stops: Mapping[str, int]
+    """What gates find in the mended rows, by check."""
     exact: Exact
     """What an undo gives back at least."""
     withheld: int
@@ -103,6 +106,7 @@ def write(sources: Mapping[str, Source], folder: Path, plan: Plan, data: DataOpt
         read=log.read,
         done={key: (count, tuple(log.first[key])) for key, count in log.done.most_common()},
         remaining=dict(Counter(issue.check for issue in plan.remaining).most_common()),
+        stops=dict(Counter(issue.check for issue in plan.stops)),
         exact=max((one.exact for one in origins), key=EXACT.index),
         withheld=log.withheld,
         weighted=bool(plan.weights),
@@ -187,7 +191,7 @@ class _Desk:
         entry |= {"text": one.text} if entry["action"] != "moved" else {}
         entry = self._withheld(entry, one) if self.plan.redact is not None else entry
         self.log.note(entry)
-        self.ledger.write(as_line(entry).encode())
+        self.ledger.write(f"{on_a_line(entry)}\n".encode())
 
     def _mended(self, name: str, values: dict[str, Json]) -> tuple[dict[str, Json], list[Reason]]:
         """The row's fields as they are to be, and why they are so."""
