@@ -26,7 +26,7 @@ MARKED = 60
 SPARSE = ("validation", "learned", "gap")
 """Series measured at evaluations only."""
 
-Points = tuple[tuple[int, float], ...]
+Points = tuple[tuple[float, float], ...]
 """(step, value) in order of steps; values finite."""
 
 
@@ -63,6 +63,8 @@ class Chart:
     """Pixels from the left of each step refused for a non-finite gradient."""
     x: Scale
     y: Scale
+    unit: str = "step"
+    """What the axis across counts."""
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT

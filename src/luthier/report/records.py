@@ -419,6 +419,7 @@ class Measured:
 
     step: int
     kind: Literal["evaluation"]
+    epoch: Known = None
     split: str = "validation"
     n: int | None = None
     metrics: Mapping[str, Known] = field(default_factory=dict)
