@@ -183,6 +183,7 @@ ROWS: tuple[Plant, ...] = (
     *over(EVERY, "invisible", "characters that turn the direction", edited(values.bidi, values.visible)),
     *over(EVERY, "invisible", "characters of no width", edited(values.zero_width, values.visible)),
     *over(EVERY, "mojibake", "UTF-8 read as cp1252", edited(values.garbled, values.ungarbled)),
+    *over(EVERY, "markup", "remains of a web page", edited(values.of_a_page, values.of_no_page)),
     *over(EVERY, "empty", "answers with nothing to read", EMPTY),
     *over(TEXTS, "refusal", "answers that decline", REFUSED),
     *over(TEXTS, "language_mismatch", "answers in five other languages", abroad, bar=0),

@@ -14,7 +14,7 @@ from luthier.checks.audit import audit
 from luthier.checks.check import Corpus
 from luthier.types import Example, Issue
 
-ON_TEXTS = ("empty", "invisible", "mojibake", "refusal", "special_tokens", "language_mismatch", "boilerplate")
+ON_TEXTS = ("empty", "invisible", "markup", "mojibake", "refusal", "special_tokens", "language_mismatch", "boilerplate")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ KIND_WORDS = [
 ]
 MARKUP = ["<|im_end|>", "<|im_start|>assistant", "[INST]", "<|endoftext|>", "<|eot_id|>", "<start_of_turn>user"]
 NO_MARKUP = ["<b>now</b>", "a < b | c > d", "[see the list]", "use <name> here"]
+OF_A_PAGE = ["<br>", "<br/>", "</p>", "&nbsp;", "&amp;", "&#39;", '<div class="x">', "<strong>", "&quot;"]
+OF_NO_PAGE = ["R&D", "a <- b", "<address>", "x < 5 and y > 2", "Q&A;", "<3"]
 GARBLED = ["the café", "it’s", "a naïve idea", "über", "el señor", "déjà vu", "£20", "10 – 12"]
 OTHER_LANGUAGES = [
     "In der Nähe des Flusses gibt es ein günstiges Restaurant mit sehr guter Küche für die ganze Familie.",
@@ -172,6 +174,16 @@ def zero_width(rng: Random) -> str:
 def visible(rng: Random) -> str:
     """Joined emoji and accents."""
     return rng.choice(["👩‍👩‍👧", "❤️", "naïve café", "tab\there"])
+
+
+def of_a_page(rng: Random) -> str:
+    """What a web page leaves in a text."""
+    return rng.choice(OF_A_PAGE)
+
+
+def of_no_page(rng: Random) -> str:
+    """What only looks like it."""
+    return rng.choice(OF_NO_PAGE)
 
 
 def garbled(rng: Random) -> str:

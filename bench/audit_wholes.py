@@ -62,6 +62,46 @@ def misspelt(rows: Rows, rng: Random) -> Planted:
     return planted(rows, train, (rows.train[at].id for at in chosen))
 
 
+def slipped(rows: Rows, rng: Random) -> Planted:
+    """A row each of fifty labels whose label has two letters swapped, one left out or one twice, not the first."""
+    names = rng.sample(sorted({row.label or "" for row in rows.train}), 50)
+    chosen = [rng.choice([at for at, row in enumerate(rows.train) if row.label == name]) for name in names]
+    train = list(rows.train)
+    for at, name in zip(chosen, names, strict=True):
+        train[at] = relabelled(train[at], _slip(name, rng))
+    return planted(rows, train, (rows.train[at].id for at in chosen))
+
+
+def _slip(label: str, rng: Random) -> str:
+    word = rng.choice([word for word in label.split("_") if len(word) >= 5] or [label])
+    at = rng.choice([at for at in range(1, len(word) - 1) if word[at] != word[at + 1]])
+    swapped = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    wrong = rng.choice([swapped, word[:at] + word[at + 1 :], word[: at + 1] + word[at:]])
+    return label.replace(word, wrong, 1)
+
+
+def several(rows: Rows, rng: Random) -> Planted:
+    """Fifty rows with a second label in the cell."""
+    labels = sorted({row.label or "" for row in rows.train})
+    chosen = set(rng.sample(range(len(rows.train)), 50))
+    train = [
+        relabelled(row, f"{row.label}{rng.choice(';|,')}{rng.choice([name for name in labels if name != row.label])}")
+        if at in chosen
+        else row
+        for at, row in enumerate(rows.train)
+    ]
+    return planted(rows, train, (rows.train[at].id for at in chosen))
+
+
+def unlabelled(rows: Rows, rng: Random) -> Planted:
+    """Five rows each of four labels that say that there is none."""
+    chosen = rng.sample(range(len(rows.train)), 20)
+    train = list(rows.train)
+    for place, at in enumerate(chosen):
+        train[at] = relabelled(train[at], ("none", "nan", "#N/A", "TODO")[place % 4])
+    return planted(rows, train, (rows.train[at].id for at in chosen))
+
+
 def unknown(rows: Rows, rng: Random) -> Planted:
     """K test rows with labels that training does not have."""
     chosen = set(rng.sample(range(len(rows.test)), K))
@@ -291,6 +331,9 @@ WHOLES: tuple[Plant, ...] = (
     Plant("pair_longer", "the longer side preferred", "hh-harmless", longer),
     Plant("pair_position", "the first side preferred", "hh-harmless", first),
     Plant("labels_alike", "labels in capitals", "banking77", misspelt),
+    Plant("misspelt_label", "labels with a slip of the pen", "banking77", slipped),
+    Plant("joined_labels", "two labels in one cell", "banking77", several),
+    Plant("placeholder", "labels such as none and #N/A", "banking77", unlabelled),
     Plant("unseen", "labels only in test", "banking77", unknown),
     Plant("rare_label", "labels with three rows", "banking77", rare),
     Plant("far_from_training", "GSM8K among the test rows", "banking77", foreign, bar=0),

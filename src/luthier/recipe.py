@@ -16,9 +16,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from luthier.checks import CheckOptions
+from luthier.data.mix import MixOptions
 from luthier.data.read import ReadOptions
 from luthier.errors import RecipeError
 from luthier.evaluate import EvaluateOptions
+from luthier.evaluate.forgetting import ForgettingOptions
 from luthier.methods import LoRA, Method, methods
 from luthier.model.load import ModelOptions
 from luthier.objectives import objectives
@@ -71,8 +73,11 @@ class Recipe:
     """`lora`, `freeze`, `full`, or a stranger's `module:Class`, with its fields."""
     objective: Objective = field(default_factory=SFT)
     """`sft`, with its fields."""
+    mix: MixOptions = field(default_factory=MixOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
+    forgetting: ForgettingOptions = field(default_factory=ForgettingOptions)
+    """What the model could do before and can do after; a list is its `files`."""
     run: str = "runs/luthier"
     """Folder that everything of the run is written to."""
 
@@ -81,9 +86,13 @@ SECTIONS: Mapping[str, type] = {
     "data": DataOptions,
     "checks": CheckOptions,
     "model": ModelOptions,
+    "mix": MixOptions,
     "train": TrainOptions,
     "evaluate": EvaluateOptions,
+    "forgetting": ForgettingOptions,
 }
+SHORT: Mapping[str, tuple[type, str]] = {"forgetting": (list, "files")}
+"""Sections that may be given as one value, and the setting it is for."""
 PLUGS: Mapping[str, Mapping[str, type]] = {"method": methods, "objective": objectives}
 DEFAULTS: Mapping[str, str] = {"method": "lora", "objective": "sft"}
 
@@ -180,11 +189,17 @@ def _lay(tree: dict[str, Json], key: str, value: Json) -> None:
     if not name:
         tree[section] = value
         return
-    below = tree.get(section)
+    below = _long(section, tree.get(section))
     if isinstance(below, str) and section in PLUGS:
         below = {"name": below}
     if below is None or isinstance(below, dict):
         tree[section] = {**(below or {}), name: value}
+
+
+def _long(section: str, given: Json) -> Json:
+    """A section that was given as one value, written out."""
+    kind, name = SHORT.get(section, (None, ""))
+    return {name: given} if kind is not None and isinstance(given, kind) else given
 
 
 def _understood(text: str, kind: object) -> Json:
@@ -202,6 +217,7 @@ def _section(name: str, shape: type, given: Json, problems: list[str]) -> object
     """One section's options, or None with what is wrong noted."""
     if given is None:
         given = {}
+    given = _long(name, given)
     if not isinstance(given, dict):
         problems.append(f"{name}: holds {given!r}, not settings; write `{name}:` and its keys below it")
         return None

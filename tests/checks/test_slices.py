@@ -12,7 +12,7 @@ from scipy.stats import fisher_exact
 
 from luthier.checks.check import CheckOptions, Corpus
 from luthier.checks.columns import NONE, OTHERS, VALUES, sliced
-from luthier.checks.slices import holm, slice_bias, slice_rates, two_sided
+from luthier.checks.slices import slice_bias, slice_rates, two_sided
 from luthier.errors import RecipeError
 from luthier.types import Completion, Example, Issue, Json, Message
 
@@ -111,11 +111,6 @@ def test_p_is_never_below_fishers_by_much(here: int, of: int, total: int, n: int
     found = float(two_sided(np.array([here]), of, np.array([total]), n)[0])
     exact = fisher_exact([[here, of - here], [total - here, n - of - total + here]]).pvalue
     assert found >= 0.5 * exact
-
-
-def test_holm_is_the_table_worked_out_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([]).tolist() == []
 
 
 def test_shuffled_rows_give_the_same_issues() -> None:

@@ -22,6 +22,7 @@ from luthier.evaluate import (
     verdict_json,
     write_predictions,
 )
+from luthier.stats import holm
 
 GOLD = ["yes", "no"] * 50
 
@@ -75,6 +76,50 @@ def test_groups_widen_the_interval() -> None:
     assert "100 rows in 5 groups" in grouped.sentence
 
 
+def test_one_group_tells_nothing_and_says_so() -> None:
+    weak, strong = (chosen(right_in(share), GOLD, groups=["user"] * 100) for share in (0.2, 0.9))
+    verdict = compare(weak, strong)
+    assert (verdict.word, verdict.rows_needed) == ("not enough rows to tell", None)
+    assert verdict.sentence.endswith(
+        "on 100 rows in 1 group. One group says nothing of others; it takes 6 at the least."
+    )
+    assert verdict_json(verdict)["difference"]["low"] is None
+
+
+def test_better_is_said_only_when_the_interval_excludes_zero_and_the_test_agrees() -> None:
+    words = set()
+    for seed in range(40):
+        verdict = compare(chosen(right_in(0.6, seed=seed), GOLD), chosen(right_in(0.72, seed=seed + 100), GOLD))
+        sure = verdict.difference.low > 0 and verdict.difference.p < 0.05
+        assert (verdict.word == "better") is sure
+        words.add(verdict.word)
+    assert words == {"better", "not enough rows to tell"}
+
+
+def test_other_metrics_and_classes_are_families_and_the_primary_one_stands_alone() -> None:
+    base, tuned = chosen(right_in(0.5), GOLD), chosen(right_in(0.64, seed=3), GOLD)
+    found = {name: one["difference"] for name, one in metrics_json(base, tuned).items()}
+    others = [name for name in found if name != "accuracy"]
+    assert found["accuracy"]["p_family"] == found["accuracy"]["p"]
+    assert [found[name]["p_family"] for name in others] == pytest.approx(holm([found[name]["p"] for name in others]))
+    claims = [row["difference"] for row in classes_json(base, tuned) or ()]
+    assert [one["p_family"] for one in claims] == pytest.approx(holm([one["p"] for one in claims]))
+    assert all(one["seen"] == (one["p_family"] < 0.05 and not one["low"] <= 0 <= one["high"]) for one in claims)
+
+
+def test_twenty_classes_without_a_difference_raise_a_false_alarm_in_few_of_forty_comparisons() -> None:
+    names = [f"label {at}" for at in range(20)]
+    gold, alone, together = names * 10, 0, 0
+    for seed in range(40):
+        draw = random.Random(seed)
+        base, tuned = (chosen([g if draw.random() < 0.6 else draw.choice(names) for g in gold], gold) for _ in "bt")
+        claims = [one["difference"] for one in classes_json(base, tuned) or ()]
+        alone += any(one["p"] < 0.05 for one in claims)
+        together += any(one["seen"] for one in claims)
+    assert together <= 5
+    assert alone > 10
+
+
 def test_other_rows_or_tasks_are_refused() -> None:
     one = chosen(right_in(0.7), GOLD)
     with pytest.raises(ShapeError, match="100 rows, tuned 99"):
@@ -120,7 +165,7 @@ def test_report_pieces_are_json_and_keep_the_contract() -> None:
     assert list(read["metrics"]) == ["accuracy", "macro_f1", "loss", "perplexity"]
     for of in (*read["metrics"].values(), read["verdict"]):
         assert set(of["base"]) == {"value", "low", "high"}
-        assert set(of["difference"]) == {"value", "low", "high", "p"}
+        assert set(of["difference"]) == {"value", "low", "high", "p", "p_family", "seen"}
     assert read["verdict"]["difference"] == read["metrics"]["accuracy"]["difference"]
     assert [row["label"] for row in read["classes"]] == ["no", "yes"]
     assert sum(row["support"] for row in read["classes"]) == 100

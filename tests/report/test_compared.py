@@ -12,7 +12,6 @@ from page_reading import read_page
 from luthier.errors import RunError
 from luthier.report import comparison
 from luthier.report.compared import Compared, compare
-from luthier.report.compared import _holm as holm
 from luthier.report.overlay import overlaid
 
 HALF = [at % 2 == 0 for at in range(200)]
@@ -70,11 +69,6 @@ def test_pairs_are_one_family(tmp_path: Path) -> None:
     assert strongest.p_family == pytest.approx(6 * 2 * 0.5**7)
     assert [pair.ahead for pair in pairs] == [None] * 6
     assert [pair.ahead for pair in compare(runs[2:]).pairs] == ["d"]
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.9]) == [1.0, 1.0]
 
 
 def test_only_shared_rows_count_and_how_many_are_not_is_said(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from luthier.cli import app
+from luthier.stats import holm
 
 
 def luthier(*words: object, stdin: str | None = None):
@@ -19,7 +20,8 @@ def luthier(*words: object, stdin: str | None = None):
 
 def settings(base: Path, rows: Path, run: Path) -> list[object]:
     quick = ["train.epochs=6", "train.lr=0.01", "train.examples_per_step=8", "train.evaluations_per_epoch=1"]
-    return ["--data", rows, "--model", base, "--run", run, "model.max_length=128", "model.dtype=float32", *quick]
+    own = ["model.max_length=128", "model.dtype=float32", "forgetting.measure=false"]
+    return ["--data", rows, "--model", base, "--run", run, *own, *quick]
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +280,12 @@ def test_runs_bases_and_adapters_stand_in_one_table_with_differences_from_the_fi
     values = {name: one["metrics"]["accuracy"]["value"] for name, one in told["models"].items()}
     assert gain["value"] == pytest.approx(values[str(run)] - values[str(base)])
     assert gain["low"] > 0
+    first, *others = told["differences"].values()
+    for together in (first.values(), [one for metric in others for one in metric.values()]):
+        assert [one["p_family"] for one in together] == pytest.approx(holm([one["p"] for one in together]))
+    cuts = [one for cut in told["slices"] for one in cut["differences"].values()]
+    assert [one["p_family"] for one in cuts] == pytest.approx(holm([one["p"] for one in cuts]))
+    assert [one["before"] for one in told["reads"].values()] == sorted(one["before"] for one in told["reads"].values())
     assert {one["by"] for one in told["slices"]} == {"length", "class"}
     assert sum(one["n"] for one in told["slices"] if one["by"] == "class") == 120
     assert told["models"][str(run)]["calibration"]["ece"]["value"] >= 0

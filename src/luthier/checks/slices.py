@@ -5,7 +5,7 @@ Columns are those named in `CheckOptions.slices`. Rows count as independent. Wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
@@ -17,7 +17,7 @@ from scipy.stats import binom, chi2
 from luthier.checks.balance import SHOWN, short
 from luthier.checks.check import Corpus, Table
 from luthier.checks.columns import Integers, Slice, sliced
-from luthier.stats import LEVEL, wilson
+from luthier.stats import LEVEL, holm, wilson
 from luthier.types import Issue, Json
 
 FEWEST_ROWS = 20
@@ -135,15 +135,6 @@ def two_sided(here: Integers, of: int, total: Integers, n: int) -> Floats:
     exact = 2 * np.minimum(binom.cdf(here, of, total / n), binom.sf(here - 1, of, total / n))
     p: Floats = np.where(np.minimum(expected, of - expected) >= 5, usual, np.minimum(exact, 1))
     return p
-
-
-def holm(p: Sequence[float]) -> Floats:
-    """(m,) p-values so raised that one below 0.05 is a false alarm in at most 5 % of audits. Source: Holm 1979."""
-    order = np.argsort(p, kind="stable")
-    raised = np.maximum.accumulate(np.array(p)[order] * np.arange(len(p), 0, -1)) if len(p) else np.array(p)
-    found: Floats = np.empty(len(p))
-    found[order] = np.minimum(raised, 1)
-    return found
 
 
 def _issue(corpus: Corpus, cut: Slice, one: Difference, *, others: int, tests: int) -> Issue:

@@ -67,9 +67,12 @@ def ended(outcome: Outcome, *, as_json: bool) -> int:
     if outcome.report is None:
         return 130
     if as_json:
-        return printed({"run": str(outcome.folder), **outcome.report}, as_json=True)
+        printed({"run": str(outcome.folder), **outcome.report}, as_json=True)
+        return 1 if outcome.failed else 0
     Console(highlight=False).print(summary(outcome.folder))
     print(f"\nUse it without Luthier:\n\n{outcome.report['use']}\n\nor: luthier chat {outcome.folder}")
+    if outcome.failed:
+        raise stopped(f"failed: {outcome.failed}", 1)
     return 0
 
 

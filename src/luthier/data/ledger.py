@@ -24,7 +24,7 @@ class LedgerRow:
 
     id: str
     split: str | None
-    """`train`, `validation`, `test`; None for a row that became no example."""
+    """`train`, `validation`, `test`, `replay`; None for a row that became no example."""
     fate: Fate
     reason: str | None
     """Why it was not used; None where it was."""

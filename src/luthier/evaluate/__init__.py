@@ -5,8 +5,8 @@ stated.py       a task as its user states it: YAML or Python
 slices.py       rows by length, class, language or a column
 subset.py       a fixed stratified sample; rows of one prompt merged into one with all references
 run.py          one model on some examples: question.py -> answer.py and loss.py -> measure.py
-stats.py        intervals, paired differences, rows needed
 calibration.py  how far a choice's confidence can be trusted
+reads.py        how often test rows were read: a ledger beside their file
 verdict.py      base beside tuned
 tables.py       the pieces of report.json
 predictions.py  predictions.jsonl, written and read

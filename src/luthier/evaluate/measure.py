@@ -99,19 +99,30 @@ def samples(rows: Sequence[Row], task: Task, *, only: str | None = None) -> dict
     for name in task.metrics if only is None else {only} & set(task.metrics):
         if name in PREFERENCES:
             wins = np.array([(row.scores[name], 1.0) for row in rows])
-            found[name] = Sample(wins, _loss, together)
+            found[name] = Sample(wins, _share, together)
             continue
         metric = named(name)
         found[name] = Sample(metric.statistics(texts, references), metric.score, together)
     losses = np.array([(row.scores["loss"] * row.tokens, row.tokens) for row in rows])
-    found |= {"loss": Sample(losses, _loss, together), "perplexity": Sample(losses, _perplexity, together)}
+    found |= {"loss": Sample(losses, _share, together), "perplexity": Sample(losses, _perplexity, together)}
     if all(row.bytes > 0 for row in rows):
         bits = np.array([(row.scores["loss"] * row.tokens / log(2), row.bytes) for row in rows])
-        found["bits_per_byte"] = Sample(bits, _loss, together)
+        found["bits_per_byte"] = Sample(bits, _share, together)
     if task.kind == "text" and all(row.finished is not None for row in rows):
         ended = np.array([(float(row.finished is True), 1.0) for row in rows])
-        found["stop_rate"] = Sample(ended, _loss, together)
+        found["stop_rate"] = Sample(ended, _share, together)
     return found if only is None else {only: found[only]}
+
+
+def class_samples(rows: Sequence[Row]) -> dict[str, Sample]:
+    """The F1 of each label that is a reference, by name."""
+    together = clusters([row.group for row in rows])
+    gold, said = [row.references[0] for row in rows], [row.text for row in rows]
+    found: dict[str, Sample] = {}
+    for label in sorted(set(gold)):
+        given, had = (np.array([one == label for one in column], dtype=np.float64) for column in (said, gold))
+        found[label] = Sample(np.column_stack((2 * given * had, given + had)), _share, together)
+    return found
 
 
 def row_scores(texts: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> list[dict[str, float]]:
@@ -122,11 +133,11 @@ def row_scores(texts: Sequence[str], references: Sequence[Sequence[str]], task: 
     return [{name: float(column[at]) for name, column in columns.items()} for at in range(len(texts))]
 
 
-def _loss(totals: Floats) -> Floats:
+def _share(totals: Floats) -> Floats:
     return ratio(totals[:, 0], totals[:, 1])
 
 
 def _perplexity(totals: Floats) -> Floats:
     with np.errstate(over="ignore"):
-        found: Floats = np.exp(_loss(totals))
+        found: Floats = np.exp(_share(totals))
     return found

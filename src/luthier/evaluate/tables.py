@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from math import isfinite
 
 from luthier.evaluate.measure import Evaluation
 from luthier.evaluate.task import Task
-from luthier.evaluate.verdict import Verdict, differences
+from luthier.evaluate.verdict import Verdict, class_differences, differences
 from luthier.metrics import ClassScore, classes, confusions
-from luthier.stats import Difference, Interval
+from luthier.stats import Difference, Interval, family
 from luthier.types import Json
 
 MOST_CONFUSIONS = 100
@@ -43,26 +44,40 @@ def task_json(task: Task, evaluation: Evaluation | None = None) -> dict[str, Jso
 
 
 def metrics_json(base: Evaluation, tuned: Evaluation) -> dict[str, Json]:
-    """`metrics` of report.json: every metric with intervals and the paired difference, in the task's order."""
+    """`metrics` of report.json: base, tuned and their paired difference, by metric, the primary one first.
+
+    The primary one was chosen beforehand and stands by itself; all others are one family.
+    """
     found = differences(base, tuned)
+    primary = tuned.task.primary
+    claims = {primary: difference_json(found[primary])} | _family({n: d for n, d in found.items() if n != primary})
     return {
         name: {
             "base": interval_json(base.metrics[name]),
             "tuned": interval_json(tuned.metrics[name]),
-            "difference": difference_json(found[name]),
+            "difference": claims[name],
         }
         for name in tuned.metrics
     }
 
 
 def classes_json(base: Evaluation, tuned: Evaluation) -> list[Json] | None:
-    """`classes` of report.json: precision, recall and F1 of each label; None unless the task is a choice."""
+    """`classes` of report.json: precision, recall and F1 of each label, and the difference in F1, one family together.
+
+    None unless the task is a choice.
+    """
     if tuned.task.kind != "choice":
         return None
-    pairs = zip(_classes(base), _classes(tuned), strict=True)
+    claims = _family(class_differences(base, tuned))
     return [
-        {"label": one.label, "support": one.support, "base": _class_json(one), "tuned": _class_json(other)}
-        for one, other in pairs
+        {
+            "label": one.label,
+            "support": one.support,
+            "base": _class_json(one),
+            "tuned": _class_json(other),
+            "difference": claims[one.label],
+        }
+        for one, other in zip(_classes(base), _classes(tuned), strict=True)
     ]
 
 
@@ -92,9 +107,20 @@ def interval_json(interval: Interval) -> dict[str, Json]:
     return {name: number(value) for name, value in asdict(interval).items()}
 
 
-def difference_json(difference: Difference) -> dict[str, Json]:
-    """value, low, high, p; a number that is not finite becomes null."""
-    return {name: number(getattr(difference, name)) for name in ("value", "low", "high", "p")}
+def difference_json(difference: Difference, p_family: float | None = None) -> dict[str, Json]:
+    """value, low, high, p, what p becomes in the family it was claimed in, and whether a difference was seen.
+
+    p_family: p itself for a difference that stands alone. A number that is not finite becomes null.
+    """
+    raised = difference.p if p_family is None else p_family
+    figures = {name: number(getattr(difference, name)) for name in ("value", "low", "high", "p")}
+    return {**figures, "p_family": number(raised), "seen": difference.seen_at(raised)}
+
+
+def _family(found: Mapping[str, Difference]) -> dict[str, dict[str, Json]]:
+    """Differences that are claimed at once (Holm)."""
+    raised = family(found)
+    return {name: difference_json(one, raised[name]) for name, one in found.items()}
 
 
 def number(value: float) -> float | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isinf
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from luthier.errors import ShapeError
-from luthier.evaluate.measure import Evaluation, samples
+from luthier.evaluate.measure import Evaluation, class_samples, samples
 from luthier.evaluate.task import lower_is_better
 from luthier.metrics import metrics
-from luthier.stats import Difference, Interval, clusters, paired, rows_needed, smallest_visible
+from luthier.stats import FEWEST, Difference, Interval, clusters, paired_all, rows_needed, smallest_visible
+from luthier.words import counted
 
 Word: TypeAlias = Literal["better", "worse", "not enough rows to tell"]
 
@@ -40,7 +42,7 @@ def compare(base: Evaluation, tuned: Evaluation) -> Verdict:
     """
     name, n = tuned.task.primary, len(tuned.rows)
     difference = differences(base, tuned, only=name)[name]
-    needed = None if difference.seen else rows_needed(difference, n)
+    needed = None if difference.seen or isinf(difference.low) else rows_needed(difference, n)
     word = _word(difference, name)
     sentence = _sentence(word, base, tuned, difference, needed)
     return Verdict(word, name, base.primary, tuned.primary, difference, n, needed, sentence)
@@ -53,10 +55,17 @@ def differences(base: Evaluation, tuned: Evaluation, *, only: str | None = None)
     """
     _check(base, tuned)
     before, after = (samples(one.rows, one.task, only=only) for one in (base, tuned))
-    return {
-        name: paired(before[name], after[name], resamples=tuned.resamples, rng=np.random.default_rng(tuned.seed))
-        for name in before
-    }
+    return paired_all(before, after, resamples=tuned.resamples, rng=np.random.default_rng(tuned.seed))
+
+
+def class_differences(base: Evaluation, tuned: Evaluation) -> dict[str, Difference]:
+    """Tuned minus base of the F1 of each label that is a reference, by name.
+
+    Raises ShapeError if the rows or tasks differ.
+    """
+    _check(base, tuned)
+    before, after = (class_samples(one.rows) for one in (base, tuned))
+    return paired_all(before, after, resamples=tuned.resamples, rng=np.random.default_rng(tuned.seed))
 
 
 def _check(base: Evaluation, tuned: Evaluation) -> None:
@@ -79,14 +88,13 @@ def _sentence(word: Word, base: Evaluation, tuned: Evaluation, found: Difference
     name, n = tuned.task.primary, len(tuned.rows)
     before, after = amount(base.primary.value, name), amount(tuned.primary.value, name)
     facts = f"{name} {before} before tuning and {after} after it, on {_rows(tuned)}"
-    size = (
-        f"difference {change(found.value, name)}, 95 % interval {change(found.low, name).removesuffix(' points')} to "
-        f"{change(found.high, name)}, {_p(found.p)}"
-    )
+    size = f"difference {change(found.value, name)}, {_span(found, name)}, {_p(found.p)}"
     if word != "not enough rows to tell":
         return f"The tuned model is {word}: {facts} ({size})."
     if not found.differing:
         return f"Not enough rows to tell: {facts}. The two came out equal on every row."
+    if isinf(found.low):
+        return f"Not enough rows to tell: {facts}. One group says nothing of others; it takes {FEWEST} at the least."
     visible = change(smallest_visible(found, n, n), name).lstrip("+")
     return f"Not enough rows to tell: {facts} ({size}). {_advice(needed, n, visible)}"
 
@@ -99,10 +107,14 @@ def _advice(needed: int | None, n: int, visible: str) -> str:
     )
 
 
+def _span(found: Difference, name: str) -> str:
+    return f"95 % interval {change(found.low, name).removesuffix(' points')} to {change(found.high, name)}"
+
+
 def _rows(tuned: Evaluation) -> str:
     index = clusters([row.group for row in tuned.rows])
-    grouped = "" if index is None else f" in {int(index.max()) + 1:,} groups"
-    return f"{len(tuned.rows):,} {'row' if len(tuned.rows) == 1 else 'rows'}{grouped}"
+    grouped = "" if index is None else f" in {counted(int(index.max()) + 1, 'group')}"
+    return f"{counted(len(tuned.rows), 'row')}{grouped}"
 
 
 def _p(p: float) -> str:

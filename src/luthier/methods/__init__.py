@@ -4,6 +4,7 @@ from luthier.methods.full import Freeze, Full
 from luthier.methods.lora import LoRA
 from luthier.methods.method import Adapted, Method, merge, switched_off
 from luthier.methods.store import restore, save
+from luthier.methods.untuned import keep_base
 
 methods: dict[str, type[Method]] = {"full": Full, "freeze": Freeze, "lora": LoRA}
 """The methods a recipe can name; a stranger's is named `module:Class` and passes `contract.py`."""
@@ -14,6 +15,7 @@ __all__ = [
     "Full",
     "LoRA",
     "Method",
+    "keep_base",
     "merge",
     "methods",
     "restore",

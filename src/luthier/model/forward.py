@@ -28,24 +28,41 @@ class Scores:
     """(m,) log-probability of each scored token under its parent."""
     uniform: Tensor | None = None
     """(m,) mean log-probability over the vocabulary at the same place; brought for the need `uniform`."""
+    divergence: Tensor | None = None
+    """(m,) KL(base || model) in nats at the same place; brought for the need `divergence`."""
 
 
 def forward(model: Model, batch: Batch, *, needs: frozenset[str] = frozenset()) -> Scores:
     """Log-probabilities of the batch's scored tokens.
 
-    Raises ModelError for a need it does not know, or when a layer did not consume the batch's attention plan.
+    Raises ModelError for a need it does not know, for the divergence of a model whose base was not kept, or when a
+    layer did not consume the batch's attention plan.
     """
-    unknown = needs - {"uniform"}
+    unknown = needs - {"uniform", "divergence"}
     if unknown:
-        raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows 'uniform'")
+        raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows 'uniform' and 'divergence'")
+    batch = batch.to(model.device)
+    hidden, row = scored_rows(model, batch)
+    output = head(model.network)
+    with computing(model):
+        scored, uniform = output.logprobs(hidden, row, batch.tokens[batch.target], uniform="uniform" in needs)
+    if "divergence" not in needs:
+        return Scores(scored, uniform)
+    if model.base is None:
+        raise ModelError(f"{model.name}: its base was not kept; luthier.methods.keep_base does, before the first step")
+    return Scores(scored, uniform, model.base.divergence(batch, hidden, output)[row])
+
+
+def scored_rows(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The hidden states that predict the scored tokens: (u, d) distinct ones, and (m,) which of them predicts pair i.
+
+    The order of the rows is the batch's alone, so that two models' rows of one batch stand side by side.
+    Raises ModelError when a layer did not consume the batch's attention plan.
+    """
     batch = batch.to(model.device)
     hidden = trunk(model, batch) if model.shared else _side_by_side(model, batch)
     rows, row = batch.parent[batch.target].unique(return_inverse=True)
-    with computing(model):
-        scored, uniform = head(model.network).logprobs(
-            hidden[rows].to(model.dtype), row, batch.tokens[batch.target], uniform="uniform" in needs
-        )
-    return Scores(scored, uniform)
+    return hidden[rows].to(model.dtype), row
 
 
 def trunk(model: Model, batch: Batch, forest: Plan | None = None) -> Tensor:

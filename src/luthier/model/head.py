@@ -46,10 +46,11 @@ class Head:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """All logits of a few rows, for sampling: (u, d) -> (u, v) in float32 or better."""
-        return _logits(hidden, self.linear.weight.to(hidden.dtype), self.linear.bias, self.scale, self.softcap)
+        return logits_of(hidden, self.linear.weight.to(hidden.dtype), self.linear.bias, self.scale, self.softcap)
 
 
-def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, softcap: float | None) -> Tensor:
+def logits_of(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, softcap: float | None) -> Tensor:
+    """`softcap(scale * (hidden @ weight.T + bias))`: (u, d) -> (u, v) in float32 or better."""
     logits = nn.functional.linear(hidden, weight, None if bias is None else bias.to(hidden.dtype))
     logits = logits.to(torch.promote_types(hidden.dtype, torch.float32))
     logits = logits if scale == 1.0 else logits * scale
@@ -93,7 +94,7 @@ class _Scored(torch.autograd.Function):
         if softcap is None and len(hidden) * len(weight) * hidden.element_size() <= KEPT_BYTES:
             kept = hidden.new_empty(len(hidden), len(weight))
         for a, b, mine in _chunks(hidden, weight, row):
-            logits = _logits(hidden[a:b], weight, bias, scale, softcap)
+            logits = logits_of(hidden[a:b], weight, bias, scale, softcap)
             normaliser[a:b] = torch.logsumexp(logits, dim=-1)
             mean[a:b] = logits.mean(dim=-1) - normaliser[a:b]
             scored[mine] = logits[row[mine] - a, token[mine]] - normaliser[row[mine]]
@@ -118,7 +119,7 @@ class _Scored(torch.autograd.Function):
             if kept is not None:
                 slope = kept[a:b].to(normaliser.dtype)
             else:
-                bent = _logits(hidden[a:b], weight, bias, scale, softcap)
+                bent = logits_of(hidden[a:b], weight, bias, scale, softcap)
                 slope = torch.exp(bent - normaliser[a:b, None])
             mend = (slope[place] - scored[mine].exp()) * pull[row[mine]] / copies[mine]
             slope.mul_(-pull[a:b, None]).add_((grad_mean[a:b] / weight.shape[0])[:, None])

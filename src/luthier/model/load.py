@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from jinja2 import TemplateError
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -28,10 +28,12 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from luthier.batch import Batch
 from luthier.data.template import ensure_template
 from luthier.errors import ModelError, RecipeError
 from luthier.model.find import Place, find
 from luthier.model.gguf import converted
+from luthier.model.head import Head
 from luthier.model.precision import keep_stream
 
 UNBOUNDED = 2**31
@@ -78,6 +80,20 @@ class ModelOptions:
             raise RecipeError("; ".join(broken))
 
 
+class Base(Protocol):
+    """What a model was before it was tuned, for an objective that holds it there."""
+
+    @property
+    def bytes(self) -> int:
+        """Memory it takes beside the network that learns."""
+
+    def divergence(self, batch: Batch, hidden: Tensor, output: Head) -> Tensor:
+        """KL(base || model) of each row of a batch that predicts: hidden (u, d) of the model -> (u,) nats.
+
+        The base computes without gradients and without dropout; they reach `hidden` and the parameters of `output`.
+        """
+
+
 @dataclass(slots=True, eq=False)
 class Model:
     """A network with what belongs to it; the only thing the engine needs to know of a checkpoint."""
@@ -97,6 +113,8 @@ class Model:
     """Whether shared beginnings are computed once."""
     reason: str = "not examined"
     """Why it is not shared; empty where it is."""
+    base: Base | None = None
+    """What it was before it was tuned, where an objective needs that."""
 
 
 def load(options: ModelOptions, *, masters: bool = False) -> Model:

@@ -28,6 +28,7 @@ class ToyScores:
 
     logprobs: Tensor
     uniform: Tensor | None
+    divergence: Tensor | None = None
 
 
 def check(objective: Objective) -> None:
@@ -62,10 +63,12 @@ def examples() -> list[TokenSequence]:
 
 
 def score(batch: Batch, table: Tensor) -> ToyScores:
-    """Scores each target from the logits of its parent token: table (v, v) -> streams (m,)."""
-    logprobs = table[batch.tokens[batch.parent[batch.target]]].log_softmax(dim=-1)  # (m, v)
+    """Scores each target from the logits of its parent token: table (v, v) -> streams (m,); the base is one, too."""
+    row = batch.tokens[batch.parent[batch.target]]
+    logprobs = table[row].log_softmax(dim=-1)  # (m, v)
+    before = torch.randn(VOCABULARY, VOCABULARY, generator=torch.Generator().manual_seed(2))[row].log_softmax(dim=-1)
     chosen = logprobs.gather(1, batch.tokens[batch.target][:, None]).squeeze(1)
-    return ToyScores(chosen, logprobs.mean(dim=-1))
+    return ToyScores(chosen, logprobs.mean(dim=-1), (before.exp() * (before - logprobs)).sum(dim=-1))
 
 
 def _sequence(tokens: np.ndarray, weight: np.ndarray, group: int, rank: float) -> TokenSequence:

@@ -24,6 +24,10 @@ class Scores(Protocol):
     def uniform(self) -> Tensor | None:
         """(m,) mean log-probability over the vocabulary, where `needs` asked for it."""
 
+    @property
+    def divergence(self) -> Tensor | None:
+        """(m,) KL(base || model) over the vocabulary in nats, where `needs` asked for it."""
+
 
 class Objective(Protocol):
     """A frozen dataclass that is its own configuration, and callable."""

@@ -5,6 +5,7 @@ Which tokens are learned, and how much, was decided by whoever rendered them: th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,27 +22,42 @@ class SFT:
 
     label_smoothing: float = 0.0
     """Share of each target spread evenly over the vocabulary, in [0, 1)."""
+    kl: float = 0.0
+    """Pull to the model as it was: this times KL(base || tuned) is added to the loss of each learned token, replay's
+    too. Costs one forward more a step; with `full` and `freeze` also a second copy of the weights that learn."""
 
     unit: ClassVar[Unit] = "token"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
-            raise RecipeError(f"label_smoothing is {self.label_smoothing}; give a share in [0, 1)")
+        bounds = [
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "a share in [0, 1)"),
+            ("kl", 0 <= self.kl < math.inf, "0 or more"),
+        ]
+        if broken := [
+            f"{name} is {getattr(self, name)}; it must be {must}" for name, holds, must in bounds if not holds
+        ]:
+            raise RecipeError("; ".join(broken))
 
     @property
     def needs(self) -> frozenset[str]:
-        """The mean log-probability over the vocabulary, only where smoothing uses it."""
-        return frozenset({"uniform"}) if self.label_smoothing else frozenset()
+        """The mean log-probability over the vocabulary, only where smoothing uses it; the divergence, where kl does."""
+        used = {"uniform": self.label_smoothing, "divergence": self.kl}
+        return frozenset(name for name, strength in used.items() if strength)
 
     def __call__(self, scores: Scores, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy against the smoothed target, summed; logs the plain one as `nll`.
+        """Cross-entropy against the smoothed target with the pull to the base, summed.
 
-        Source: Szegedy et al. 2016, arXiv:1512.00567, section 7.
+        Logs the plain cross-entropy as `nll`, and the divergence where it is used.
+        Source: Szegedy et al. 2016, arXiv:1512.00567, section 7; Li & Hoiem 2017, arXiv:1606.09282, for the pull.
         """
         nll = -(batch.weight * scores.logprobs).sum()
-        if not self.label_smoothing:
-            return nll, {"nll": nll.detach()}
-        assert scores.uniform is not None, "the forward left out 'uniform', which label smoothing needs"
-        spread = -(batch.weight * scores.uniform).sum()
-        loss = (1 - self.label_smoothing) * nll + self.label_smoothing * spread
-        return loss, {"nll": nll.detach()}
+        loss, logged = nll, {"nll": nll.detach()}
+        if self.label_smoothing:
+            assert scores.uniform is not None, "the forward left out 'uniform', which label smoothing needs"
+            spread = -(batch.weight * scores.uniform).sum()
+            loss = (1 - self.label_smoothing) * nll + self.label_smoothing * spread
+        if self.kl:
+            assert scores.divergence is not None, "the forward left out 'divergence', which kl needs"
+            apart = (batch.weight * scores.divergence).sum()
+            loss, logged = loss + self.kl * apart, {**logged, "divergence": apart.detach()}
+        return loss, logged

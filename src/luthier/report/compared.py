@@ -20,11 +20,10 @@ from luthier.evaluate import Row, Task, read_predictions
 from luthier.evaluate.measure import samples
 from luthier.report.folder import Run, read_run
 from luthier.report.worse import better
-from luthier.stats import Difference, Interval, Sample, interval, paired
+from luthier.stats import Difference, Interval, Sample, holm, interval, paired
 from luthier.types import Json
 
 RESAMPLES = 2000
-ALPHA = 0.05
 _TASK: TypeAdapter[Task] = TypeAdapter(Task)
 
 
@@ -54,8 +53,7 @@ class Pair:
     @property
     def seen(self) -> bool:
         """Whether the interval excludes 0, and the corrected test agrees."""
-        found = self.difference
-        return (found.low > 0 or found.high < 0) and self.p_family < ALPHA
+        return self.difference.seen_at(self.p_family)
 
     @property
     def ahead(self) -> str | None:
@@ -227,17 +225,8 @@ def _samples(side: Side, shared: Sequence[str]) -> dict[str, Sample]:
 def _pairs(claims: Sequence[tuple[str, str, str]], measured: Mapping[str, Mapping[str, Sample]]) -> tuple[Pair, ...]:
     """All claims as one family."""
     found = [paired(measured[a][m], measured[b][m], resamples=RESAMPLES, rng=_random()) for a, b, m in claims]
-    raised = _holm([one.p for one in found])
-    return tuple(Pair(a, b, m, one, p) for (a, b, m), one, p in zip(claims, found, raised, strict=True))
-
-
-def _holm(p_values: Sequence[float]) -> list[float]:
-    """p-values so raised that in at most 5 % of families a true null is below 0.05. Source: Holm 1979."""
-    raised, highest = [1.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=lambda at: p_values[at])):
-        highest = max(highest, min(1.0, p_values[index] * (len(p_values) - place)))
-        raised[index] = highest
-    return raised
+    raised = holm([one.p for one in found])
+    return tuple(Pair(a, b, m, one, p) for (a, b, m), one, p in zip(claims, found, raised.tolist(), strict=True))
 
 
 def _random() -> np.random.Generator:

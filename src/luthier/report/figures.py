@@ -36,6 +36,23 @@ def span(low: float | None, high: float | None, decimals: int = 3, *, signed: bo
     return f"[{number(low, decimals, signed=signed)}, {number(high, decimals, signed=signed)}]"
 
 
+def percent(share: float | None, decimals: int = 0) -> str:
+    """A share as `8 %` or `8.3 %`; `< 1 %` and `> 99 %` where rounding would say none or all."""
+    if share is None or not math.isfinite(share):
+        return NOTHING
+    shown, unit = round(100 * share, decimals), 10.0**-decimals
+    if shown == 0 and share > 0:
+        return f"< {unit:g} %"
+    if shown == 100 and share < 1:
+        return f"> {100 - unit:g} %"
+    return f"{number(shown, decimals)} %"
+
+
+def probability(logprob: float) -> float:
+    """Of a log-probability in nats; rounding above it counts as 1."""
+    return math.exp(min(0.0, logprob))
+
+
 def count(value: float | None) -> str:
     """`1,204`; from a million on `134.5 M`."""
     if value is None or not math.isfinite(value):

@@ -31,7 +31,12 @@ def glance(run: Run) -> tuple[Line, ...]:
     """What a reader should know before scrolling; what was not measured is said to be so."""
     report = run.report
     measured = (got_worse(report), *_forgot(report), *_bar(report)) if report.metrics else ()
-    return (*measured, *_cost(run), *(Line("watch out", one.sentence, one.remedy, "worse") for one in report.warnings))
+    return (
+        *measured,
+        *_cost(run),
+        *_reads(report),
+        *(Line("watch out", one.sentence, one.remedy, "worse") for one in report.warnings),
+    )
 
 
 def got_worse(report: Report) -> Line:
@@ -89,6 +94,12 @@ def _cost(run: Run) -> tuple[Line, ...]:
     tokens = f"{count(distinct)} tokens computed for {count(sum(step.logical for step in run.steps))} read"
     parts = [duration(took.seconds), f"{energy(took.energy_wh)}{source}" if took.energy_wh is not None else ""]
     return (Line("cost", ", ".join(part for part in parts if part), tokens if distinct else ""),)
+
+
+def _reads(report: Report) -> tuple[Line, ...]:
+    """How often the test rows were read before, if they were."""
+    known = report.reads is not None and report.reads.before
+    return (Line("test rows", report.reads.sentence),) if known and report.reads is not None else ()
 
 
 def _plain(interval: Interval) -> str:

@@ -45,10 +45,13 @@ class Ledger:
     left_out: int
     fates: tuple[Fate, ...]
     lengths: Lengths | None
+    replay: int = 0
+    """Rows that are learned beside the task's, and counted nowhere else."""
 
 
 def ledger(rows: Sequence[Row]) -> Ledger:
     """The rows summed up; reasons by falling count."""
+    rows, replay = [row for row in rows if row.split != "replay"], _count(rows, "kept", split="replay")
     return Ledger(
         total=len(rows),
         kept=_count(rows, "kept"),
@@ -56,6 +59,7 @@ def ledger(rows: Sequence[Row]) -> Ledger:
         left_out=_count(rows, "left out"),
         fates=_fates(rows),
         lengths=_lengths([row for row in rows if row.split == "train"]),
+        replay=replay,
     )
 
 
@@ -64,8 +68,8 @@ def worst_first(issues: Iterable[Issue]) -> tuple[Issue, ...]:
     return tuple(sorted(issues, key=lambda issue: (not issue.flagged, -issue.severity, issue.check)))
 
 
-def _count(rows: Sequence[Row], fate: str) -> int:
-    return sum(row.fate == fate for row in rows)
+def _count(rows: Sequence[Row], fate: str, *, split: str | None = None) -> int:
+    return sum(row.fate == fate and split in (None, row.split) for row in rows)
 
 
 def _fates(rows: Sequence[Row]) -> tuple[Fate, ...]:

@@ -178,6 +178,16 @@ class OnAll:
 
 
 @dataclass(frozen=True, slots=True)
+class Reads:
+    """How often the test rows were read before this run."""
+
+    before: int = 0
+    by: tuple[str, ...] = ()
+    """Run folders and models, the oldest first."""
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """What a simple method without a language model reaches: the bar a tuned model must beat."""
 
@@ -357,6 +367,8 @@ class Report:
     calibration: Calibration | None = None
     forgetting: Forgetting | None = None
     """None for a run that did not measure it."""
+    reads: Reads | None = None
+    """None for a run without test rows."""
 
 
 @dataclass(frozen=True, slots=True)

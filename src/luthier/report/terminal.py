@@ -29,9 +29,9 @@ def summary(run: Path) -> RenderableType:
     Raises RunError naming the file of the run that is missing or damaged.
     """
     seen = view(read_run(run))
-    parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), Text()]
+    parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), *_reads(seen), Text()]
     parts += [_Metrics(seen), *_bar(seen), *_mended(seen)] if seen.metrics else []
-    parts += [*_warned(seen), *_cost(seen)]
+    parts += [*_forgotten(seen), *_warned(seen), *_cost(seen)]
     return Group(*parts, Text.assemble(("report  ", "dim"), str(run / NAME)))
 
 
@@ -46,6 +46,14 @@ def _warned(seen: View) -> list[Text]:
         Text.assemble(("warning ", "bold yellow"), figures.visible(one.sentence), " ", (one.remedy, "dim"), "\n")
         for one in seen.report.warnings
     ]
+
+
+def _forgotten(seen: View) -> list[Text]:
+    """What tuning cost of what the model could do before."""
+    found = seen.report.forgetting
+    if found is None:
+        return []
+    return [Text(figures.visible(found.sentence), style="bold red" if found.word == "forgot" else ""), Text()]
 
 
 def _cost(seen: View) -> list[Text]:
@@ -65,6 +73,12 @@ def _on_all(seen: View) -> list[Text]:
         return []
     title = f"On all {seen.whole:,} test rows the tuned model has {figures.words(judged.name)} "
     return [Text.assemble(title, _interval(judged.whole), ".")]
+
+
+def _reads(seen: View) -> list[Text]:
+    """How often the test rows were read before, if they were."""
+    reads = seen.report.reads
+    return [Text(figures.visible(reads.sentence), style="yellow")] if reads is not None and reads.before else []
 
 
 def _bar(seen: View) -> list[Text]:

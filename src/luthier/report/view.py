@@ -10,6 +10,7 @@ from luthier.report.changed import Changes, changes
 from luthier.report.curves import Chart, charts
 from luthier.report.figures import NOTHING, count, duration, energy, finite, memory, number, places, words
 from luthier.report.folder import Run
+from luthier.report.forgetting import ForgettingView, forgetting_view
 from luthier.report.glance import Line, best_bar, glance
 from luthier.report.ledger import Ledger, ledger, worst_first
 from luthier.report.records import Bar, ClassResult, Comparison, Confusion, Interval, Report, Verdict
@@ -70,6 +71,7 @@ class View:
     """Validation rows an evaluation during training had; 0 where none was made."""
     calibration: CalibrationView | None
     changes: Changes | None
+    forgetting: ForgettingView | None
     ledger: Ledger
     issues: tuple[Issue, ...] | None
     cost: tuple[tuple[str, str, str], ...]
@@ -105,6 +107,7 @@ def view(run: Run) -> View:
         looked_at=max((line.n or 0 for line in run.evaluations), default=0),
         calibration=calibration_view(report.calibration),
         changes=changes(run.predictions or (), judged_by=report.verdict.metric),
+        forgetting=forgetting_view(report.forgetting),
         ledger=ledger(run.rows),
         issues=None if run.issues is None else worst_first(run.issues),
         cost=_cost(report),

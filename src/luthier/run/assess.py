@@ -20,12 +20,14 @@ from luthier.evaluate import (
     make,
     merge_references,
 )
+from luthier.evaluate.reads import Read
 from luthier.evaluate.verdict import Verdict
 from luthier.model.load import Model
 from luthier.recipe import Recipe
 from luthier.run.audit import told
 from luthier.run.files import read_json
 from luthier.run.folder import same_data
+from luthier.run.looks import Source, looked_again
 from luthier.run.prepare import read_splits
 from luthier.run.show import Show
 from luthier.run.targets import Target, target
@@ -50,6 +52,8 @@ class Assessed:
     base: Evaluation | None
     """How a run's base did, where it was asked."""
     verdict: Verdict | None
+    before: tuple[Read, ...]
+    """Earlier readings of the same rows."""
 
 
 def assess(
@@ -64,7 +68,7 @@ def assess(
     against_base: bool = True,
     show: Show | None = None,
 ) -> Assessed:
-    """A run's tuned model, an adapter or any model, on the run's test rows or on those of a file.
+    """A run's tuned model, an adapter or any model, on the run's test rows or on those of a file; the reading is noted.
 
     asked: a task that is stated; otherwise a run's own, or what suits the rows. task: one that is made already, so that
     several models are compared by it. like: a run whose rows, reading and number format a model that is no run takes.
@@ -77,9 +81,9 @@ def assess(
     if of is not None and of.run is not None and recipe is not None:
         labelled = asked is None or asked.mode in ("auto", "choice")
         telling = show if found is of else Show(silent=True)
-        rows, own = _rows(of.run, recipe, data, reading, telling, labelled=labelled)
+        rows, own, source = _rows(of.run, recipe, data, reading, telling, labelled=labelled)
     else:
-        rows, own = _read(name, data, reading or ReadOptions()), None
+        (rows, source), own = _read(name, data, reading or ReadOptions()), None
     model = found.open(recipe.model if recipe is not None else None)
     if task is None and (asked is not None or own is None):
         task = make(asked or TaskOptions(), rows, options, tokenizer=model.tokenizer)
@@ -89,17 +93,19 @@ def assess(
     assert task is not None, f"{name} has neither a task of its own nor one that was made"
     ground = Ground(rows if task.kind == "preference" else merge_references(rows), task, options)
     tuned = judge(model, ground.rows, task, options, "tuned" if found.recipe is not None else name, show)
+    earlier = looked_again(source, name, found.recipe.model.name if found.recipe is not None else found.base)
     if not against_base or found.recipe is None:
-        return Assessed(ground, tuned, None, None)
+        return Assessed(ground, tuned, None, None, earlier)
     with found.untuned(model) as before:
         base = judge(before, ground.rows, task, options, "base", show)
-    return Assessed(ground, tuned, base, compare(base, tuned))
+    return Assessed(ground, tuned, base, compare(base, tuned), earlier)
 
 
-def _read(name: str, data: str | None, reading: ReadOptions) -> tuple[Example, ...]:
+def _read(name: str, data: str | None, reading: ReadOptions) -> tuple[tuple[Example, ...], Source]:
     if data is None:
         raise RecipeError(f"{name}: is no run folder, so it needs rows to be judged on: --data FILE")
-    return read(data, reading).examples
+    found = read(data, reading)
+    return found.examples, Source(found.examples, data, reading, found.labels)
 
 
 def _doubts(recipe: Recipe, asked: Sequence[Example]) -> list[str]:
@@ -114,8 +120,8 @@ def _doubts(recipe: Recipe, asked: Sequence[Example]) -> list[str]:
 
 def _rows(
     run: Path, recipe: Recipe, data: str | None, reading: ReadOptions | None, show: Show, *, labelled: bool
-) -> tuple[tuple[Example, ...], Task]:
-    """The rows to ask, and the run's own task, with every label that the file brings besides.
+) -> tuple[tuple[Example, ...], Task, Source]:
+    """The rows to ask, the run's own task, with every label that the file brings besides, and where they came from.
 
     labelled: whether the answers of a file are labels where the run's own are.
     """
@@ -123,15 +129,18 @@ def _rows(
     if data is None:
         readings, splits = read_splits(recipe.data)
         same_data(run, {role: reading.file for role, reading in readings.items()})
-        return tuple(_asked(run, splits["test"])), task
+        file = readings.get("test", readings["train"]).file.path
+        source = Source(splits["test"], file, recipe.data, readings["train"].labels)
+        return tuple(_asked(run, splits["test"])), task, source
     labels = read_json(run / "data.json").get("shown_labels") if labelled else None
-    asked = read(data, reading or replace(recipe.data, limit=None), labels=labels).examples
+    options = reading or replace(recipe.data, limit=None)
+    asked = read(data, options, labels=labels).examples
     for doubt in _doubts(recipe, asked):
         show.say(doubt)
     if task.kind == "choice":
         brought = {example.label for example in asked if example.label is not None}
         task = replace(task, labels=tuple(sorted({*task.labels, *brought})))
-    return asked, task
+    return asked, task, Source(asked, data, options, labels)
 
 
 def _task(run: Path) -> Task:

@@ -10,8 +10,9 @@ from luthier.data.render import pieces
 from luthier.recipe import Recipe, to_tree
 from luthier.run.audit import told
 from luthier.run.estimate import expect
-from luthier.run.prepare import Prepared, prepare
+from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show, coloured
+from luthier.run.visible import foreseen, told_visible
 from luthier.types import Json
 
 ROWS = 3
@@ -21,22 +22,26 @@ MOST = 10
 
 def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
     """Prepares everything, tastes one micro-batch, tells, and stops."""
-    prepared = prepare(recipe, show)
-    for sequence in prepared.sequences[:ROWS]:
+    prepared = prepare(recipe, show, taste=True)
+    replay = prepared.replayed.replay.sequences if prepared.replayed else ()
+    for sequence in (*prepared.sequences[:ROWS], *replay[:1]):
         show.say(
             Text.assemble((f"\n{sequence.example}", "bold"), f"  {len(sequence)} tokens, {sequence.supervised} learned")
         )
         show.say(coloured(pieces(sequence, prepared.model.tokenizer)))
     _say_issues(prepared, show)
-    recipe.method.attach(prepared.model.network, dtype=prepared.model.dtype, seed=recipe.train.seed)
+    attach(prepared)
     expected = expect(prepared)
     show.say("\n" + expected.told())
+    can_show = foreseen(prepared)
+    show.say(told_visible(prepared, can_show))
     show.say("dry run: the gate holds on every row, and nothing was written")
-    fates = [row.fate for row in prepared.rows]
+    fates = [row.fate for row in prepared.rows if row.split != "replay"]
     return {
         "recipe": to_tree(recipe),
         "rows": {fate: fates.count(fate) for fate in ("kept", "cut", "left out")},
         "splits": {part: len(rows) for part, rows in prepared.splits.items()},
+        "replay": None if prepared.replayed is None else prepared.replayed.said,
         "steps": expected.size.steps,
         "logical_tokens": expected.size.logical,
         "distinct_tokens": expected.size.distinct,
@@ -44,6 +49,8 @@ def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
         "trainable": expected.trainable,
         "parameters": expected.parameters,
         "cost": dict(asdict(expected.cost)),
+        "forgetting_s": expected.forgetting_s,
+        "visible": None if can_show is None else can_show.json(),
         "not_used": [dict(asdict(row)) for row in prepared.rows if row.fate != "kept"],
         "issues": [dict(asdict(issue)) for issue in prepared.issues],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from luthier.batch import pack
+from luthier.evaluate.forgetting import tokens_of_forgetting
 from luthier.run.prepare import Prepared
 from luthier.train.forecast import Estimate, Forecast, estimate, forecast
 from luthier.train.log import spoken
@@ -26,6 +27,10 @@ class Expected:
     """Training and evaluating together."""
     trainable: int
     parameters: int
+    forgetting_s: float
+    """Of that, what measuring the forgetting takes."""
+    base_bytes: int = 0
+    """Of the memory, the copy of the base that the objective is held to."""
 
     def told(self) -> str:
         """For people."""
@@ -37,18 +42,33 @@ class Expected:
             f"({self.trainable / self.parameters:.2%})\n"
             f"estimate: {spoken(cost.seconds)}, {cost.peak_bytes / 2**30:.1f} GiB, {cost.energy_wh:.2g} Wh "
             f"({cost.assumption})"
+            + (f"; of it {spoken(self.forgetting_s)} to see what it forgets" if self.forgetting_s else "")
+            + (f"; {self.base_bytes / 2**30:.1f} GiB of memory hold the model as it was" if self.base_bytes else "")
         )
 
 
 def expect(prepared: Prepared) -> Expected:
     """Judged from a real micro-batch, computed forward and backward, that changes nothing. Attach the method first."""
     recipe, network = prepared.recipe, prepared.model.network
-    size = forecast(prepared.sequences, recipe.train)
+    size = forecast(prepared.sequences, recipe.train, prepared.replayed.replay if prepared.replayed else None)
     cost = estimate(prepared.model, recipe.objective, size)
-    more = 1 + _evaluation_tokens(prepared, size.distinct) / max(1, size.distinct)
+    forgetting = _forgetting_tokens(prepared)
+    more = 1 + (_evaluation_tokens(prepared, size.distinct) + forgetting) / max(1, size.distinct)
+    forgetting_s = cost.seconds * forgetting / max(1, size.distinct)
     cost = replace(cost, seconds=cost.seconds * more, energy_wh=cost.energy_wh * more)
     learned = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    return Expected(size, cost, learned, sum(parameter.numel() for parameter in network.parameters()))
+    beside = prepared.model.base.bytes if prepared.model.base is not None else 0
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return Expected(size, cost, learned, count, forgetting_s, beside)
+
+
+def _forgetting_tokens(prepared: Prepared) -> int:
+    """What measuring the forgetting costs, both sides together, in tokens of training."""
+    if not prepared.recipe.forgetting.measure:
+        return 0
+    read, written = tokens_of_forgetting(prepared.model)
+    rows = 2 * sum(len(one.examples) for one in prepared.earlier)
+    return round(FORWARD_SHARE * (read + DECODING * written + rows * _asked_tokens(prepared)))
 
 
 def _evaluation_tokens(prepared: Prepared, trained: int) -> int:
@@ -57,10 +77,7 @@ def _evaluation_tokens(prepared: Prepared, trained: int) -> int:
     Looks take no more than their share, the last one apart.
     """
     train = prepared.recipe.train
-    some = prepared.sequences[:64]
-    asked = 2 * pack(some).distinct / len(some)
-    written = sum(one.supervised for one in some) / len(some) if prepared.task.kind == "text" else 0
-    a_row = FORWARD_SHARE * (asked + DECODING * written)
+    a_row = FORWARD_SHARE * _asked_tokens(prepared)
     trained_rows = len(prepared.sequences) * train.epochs
     rows = rows_per_look(len(prepared.watched), share=train.evaluation_share, rows_trained=round(trained_rows))
     looks = train.evaluations_per_epoch * train.epochs * rows * a_row
@@ -68,3 +85,10 @@ def _evaluation_tokens(prepared: Prepared, trained: int) -> int:
         looks = min(looks, max(rows * a_row, trained * train.evaluation_share / (1 - train.evaluation_share)))
     held_out = len(prepared.asked) + len(prepared.compared) + len(prepared.splits["validation"])
     return round(held_out * a_row + looks)
+
+
+def _asked_tokens(prepared: Prepared) -> float:
+    """Tokens of a forward that asking and scoring one row takes, judged from training rows."""
+    some = prepared.sequences[:64]
+    written = sum(one.supervised for one in some) / len(some) if prepared.task.kind == "text" else 0
+    return 2 * pack(some).distinct / len(some) + DECODING * written

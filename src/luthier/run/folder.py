@@ -17,6 +17,7 @@ from luthier.report.audit import write as write_audit
 from luthier.run.environment import environment
 from luthier.run.files import read_json, write_json, write_text
 from luthier.run.prepare import Prepared
+from luthier.run.replay import write_replay
 from luthier.train.meter import Cost, Meter
 from luthier.types import Json
 
@@ -26,6 +27,8 @@ def write_beginning(prepared: Prepared, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "environment.json", environment())
     write_ledger(folder / "rows.jsonl", prepared.rows)
+    if prepared.replayed is not None:
+        write_replay(prepared.replayed.rows, folder)
     issues = "".join(json.dumps(asdict(issue), ensure_ascii=False) + "\n" for issue in prepared.issues)
     write_text(folder / "issues.jsonl", issues)
     paths = [facts.path for facts in prepared.files.values()]

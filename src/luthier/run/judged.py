@@ -27,13 +27,16 @@ from luthier.evaluate import (
     verdict_json,
 )
 from luthier.evaluate.measure import samples
+from luthier.evaluate.reads import Read
+from luthier.evaluate.reads import told as earlier
 from luthier.evaluate.tables import difference_json, interval_json
 from luthier.evaluate.verdict import Verdict
 from luthier.report import figures
 from luthier.run.assess import Ground, assess
+from luthier.run.looks import reads_json
 from luthier.run.show import Show
 from luthier.run.targets import Target, target
-from luthier.stats import interval, paired
+from luthier.stats import family, interval, paired
 from luthier.types import Json
 from luthier.words import counted
 
@@ -61,6 +64,13 @@ class Cell:
     interval: Interval
     difference: Difference | None
     """From the first model, on the same rows; None for the first."""
+    p_family: float = 1.0
+    """Its p among all differences that are claimed with it (Holm)."""
+
+    @property
+    def seen(self) -> bool:
+        """Whether there is a difference, beyond chance among those claimed with it."""
+        return self.difference is not None and self.difference.seen_at(self.p_family)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,8 @@ class Compared:
     parts: tuple[Part, ...]
     verdicts: Mapping[str, Verdict]
     """Of runs against their own base."""
+    looks: Mapping[str, tuple[Read, ...]]
+    """Earlier readings of the rows, when each target came to be judged."""
 
     @property
     def primary(self) -> str:
@@ -111,6 +123,7 @@ def compared(targets: Sequence[str], asked: Asked, show: Show) -> Compared:
     data = asked.data or (task.data if task is not None else None)
     columns: dict[str, Evaluation] = {}
     verdicts: dict[str, Verdict] = {}
+    looks: dict[str, tuple[Read, ...]] = {}
     ground: Ground | None = None
     for place in places:
         made = assess(
@@ -127,11 +140,11 @@ def compared(targets: Sequence[str], asked: Asked, show: Show) -> Compared:
         ground = ground or made.ground
         if made.base is not None and made.verdict is not None:
             columns[f"{place.name} (base)"], verdicts[place.name] = made.base, made.verdict
-        columns[place.name] = made.tuned
+        columns[place.name], looks[place.name] = made.tuned, made.before
     assert ground is not None, "the command line asks for at least one target"
     _same_rows(columns)
     cuts = sliced(ground.rows, [*(task.slices if task is not None else ()), *asked.slices])
-    return Compared(columns, _cells(columns), tuple(Part(cut, _on(cut, columns)) for cut in cuts), verdicts)
+    return Compared(columns, _cells(columns), _parts(cuts, columns), verdicts, looks)
 
 
 def _stated(asked: Asked) -> TaskOptions | None:
@@ -161,15 +174,28 @@ def _same_rows(columns: Mapping[str, Evaluation]) -> None:
 
 
 def _cells(columns: Mapping[str, Evaluation]) -> dict[str, dict[str, Cell]]:
+    """By metric, then by model. What decides is one family over the models; all else is another."""
     first, *_ = columns.values()
     apart = {name: differences(first, one) for name, one in columns.items() if one is not first}
+    found = {(metric, name): each for name, one in apart.items() for metric, each in one.items()}
+    primary = first.task.primary
+    raised = family({key: one for key, one in found.items() if key[0] == primary})
+    raised |= family({key: one for key, one in found.items() if key[0] != primary})
     return {
         metric: {
-            name: Cell(one.metrics[metric], apart[name][metric] if name in apart else None)
+            name: Cell(one.metrics[metric], found.get((metric, name)), raised.get((metric, name), 1.0))
             for name, one in columns.items()
         }
         for metric in first.metrics
     }
+
+
+def _parts(cuts: Sequence[Slice], columns: Mapping[str, Evaluation]) -> tuple[Part, ...]:
+    """Every slice; the differences on all of them are one family."""
+    found = {(at, name): cell for at, cut in enumerate(cuts) for name, cell in _on(cut, columns).items()}
+    raised = family({key: one.difference for key, one in found.items() if one.difference is not None})
+    cells = {key: replace(cell, p_family=raised.get(key, 1.0)) for key, cell in found.items()}
+    return tuple(Part(cut, {name: cells[at, name] for name in columns}) for at, cut in enumerate(cuts))
 
 
 def _on(cut: Slice, columns: Mapping[str, Evaluation]) -> dict[str, Cell]:
@@ -210,7 +236,7 @@ def _cell(cell: Cell) -> Text:
     if cell.difference is not None:
         apart = cell.difference
         told.append(
-            "\n" + _span(Interval(apart.value, apart.low, apart.high), signed=True), "bold" if apart.seen else "dim"
+            "\n" + _span(Interval(apart.value, apart.low, apart.high), signed=True), "bold" if cell.seen else "dim"
         )
     return told
 
@@ -226,6 +252,8 @@ def _told(found: Compared) -> list[str]:
     told = [verdict.sentence for verdict in found.verdicts.values()]
     first, *others = found.columns
     told += [_sentence(found, first, name) for name in others if first != f"{name} (base)"]
+    before = next(iter(found.looks.values()))
+    told += [earlier(before)] if before else []
     signed = {text for one in found.columns.values() for text in map(": ".join, one.signatures.items())}
     return [*told, *sorted(signed)]
 
@@ -236,10 +264,12 @@ def _sentence(found: Compared, first: str, name: str) -> str:
     apart, n = cell.difference, len(found.columns[name].rows)
     assert apart is not None, f"{name} is compared with {first}"
     word = "no different, as far as these rows can tell"
-    if apart.seen:
+    if cell.seen:
         word = "better" if (apart.value > 0) != lower_is_better(metric) else "worse"
     size = _span(Interval(apart.value, apart.low, apart.high), signed=True)
-    p = "p < 0.001" if apart.p < 0.001 else f"p = {apart.p:.3f}"
+    p = "p < 0.001" if cell.p_family < 0.001 else f"p = {cell.p_family:.3f}"
+    many = len(found.columns) - 1
+    p += f" among {many} models (Holm)" if many > 1 else ""
     decimals = figures.places(cell.interval.value, before.value)
     values = [figures.number(one.value, decimals) for one in (cell.interval, before)]
     facts = f"{figures.words(metric)} {values[0]} against {values[1]} on {counted(n, 'row')}"
@@ -273,11 +303,16 @@ def _json(found: Compared) -> dict[str, Json]:
             for part in found.parts
         ],
         "verdicts": {name: verdict_json(verdict) for name, verdict in found.verdicts.items()},
+        "reads": {name: reads_json(before) for name, before in found.looks.items()},
     }
 
 
 def _apart(cells: Mapping[str, Cell]) -> dict[str, Json]:
-    return {name: difference_json(cell.difference) for name, cell in cells.items() if cell.difference is not None}
+    return {
+        name: difference_json(cell.difference, cell.p_family)
+        for name, cell in cells.items()
+        if cell.difference is not None
+    }
 
 
 def _calibration(one: Evaluation) -> Json:

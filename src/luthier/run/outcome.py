@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +20,12 @@ from luthier.evaluate import (
     task_json,
     verdict_json,
 )
+from luthier.evaluate.reads import Read
 from luthier.evaluate.tables import interval_json
 from luthier.export import use_lines
 from luthier.recipe import to_tree
 from luthier.run.estimate import Expected
+from luthier.run.looks import reads_json
 from luthier.run.prepare import Prepared
 from luthier.train.loop import TrainResult
 from luthier.train.meter import Cost
@@ -40,15 +43,18 @@ def report(
     result: TrainResult,
     expected: Expected,
     took: Cost,
+    before: Sequence[Read],
     validation: Evaluation | None = None,
 ) -> dict[str, Json]:
-    """The whole of report.json."""
+    """The whole of report.json; `before` are earlier readings of the same test rows."""
     recipe, model = prepared.recipe, prepared.model
     return {
         "title": folder.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": task_json(prepared.task, tuned),
         **_judged(base, tuned, validation),
+        "replay": _replay(prepared),
+        "reads": reads_json(before) if tuned is not None else None,
         "cost": {"estimate": _plain(expected.cost), "took": _plain(took)},
         "speed": {
             "distinct_per_s": result.distinct / max(result.seconds, 1e-9),
@@ -99,6 +105,15 @@ def _among(tuned: Evaluation, base: Evaluation) -> Evaluation:
     asked = {row.id for row in base.rows}
     rows = [row for row in tuned.rows if row.id in asked]
     return evaluation(rows, tuned.task, unfinished=tuned.unfinished, resamples=tuned.resamples, seed=tuned.seed)
+
+
+def _replay(prepared: Prepared) -> Json:
+    """What was learned beside the task; null where nothing was."""
+    made, mix = prepared.replayed, prepared.recipe.mix
+    if made is None:
+        return None
+    rows = sum(row.fate == "kept" for row in made.ledger)
+    return {"source": mix.source, "share": mix.replay, "rows": rows, "seconds": round(made.seconds, 1)}
 
 
 def _shown(prepared: Prepared) -> list[Json]:

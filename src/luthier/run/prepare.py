@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from luthier.checks import Corpus
 from luthier.checks.audit import Audit
@@ -18,10 +19,13 @@ from luthier.data.render import Rendered, render_all
 from luthier.data.split import PARTS, SplitOptions, split
 from luthier.errors import DataError
 from luthier.evaluate import Task, infer, merge_references, sample
+from luthier.methods import keep_base
 from luthier.model.accept import open_model
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
 from luthier.run.audit import before_training, summed
+from luthier.run.earlier import Earlier, read_earlier
+from luthier.run.replay import Replayed, replayed
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
 from luthier.words import counted
@@ -41,13 +45,18 @@ class Prepared:
     """Validation and test hold the rows that can be asked."""
     sequences: tuple[TokenSequence, ...]
     """What is learned from; a sequence's group is its example."""
+    replayed: Replayed | None
+    """What is learned beside them; no row of it is a row of a split."""
     rows: tuple[LedgerRow, ...]
+    """Those of the splits, then those of replay."""
     corpus: Corpus
     """What was audited."""
     audit: Audit
     cut: tuple[Issue, ...]
     """Rows that do not fit."""
     task: Task
+    earlier: tuple[Earlier, ...] = ()
+    """Files of rows that the model should still be good at."""
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -73,8 +82,11 @@ class Prepared:
         return sample(rows, options.validation_rows or len(rows), seed=options.seed)
 
 
-def prepare(recipe: Recipe, show: Show) -> Prepared:
-    """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy."""
+def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bool = False) -> Prepared:
+    """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy.
+
+    folder: a run that goes on, whose replay is read. taste: a few rows of replay stand for all that would be made.
+    """
     readings, splits = read_splits(recipe.data)
     splits, wrong = _with_right(splits)
     show.say(_told(readings, splits))
@@ -97,21 +109,43 @@ def prepare(recipe: Recipe, show: Show) -> Prepared:
     kept, fit = _whole(learned, rendered, model)
     prove(kept, fit, model.tokenizer, stop=model.stop, learn=recipe.data.learn)
     judged, too_long = _fitting(splits, model)
+    earlier = read_earlier(recipe, model)
+    for one in earlier:
+        show.say(_remembered(one))
     left_out = [*too_long, *wrong, *(left for reading in readings.values() for left in reading.left_out)]
     by_id = {example.id: row for example, row in zip(learned, rendered, strict=True)}
+    sequences = tuple(one.sequence for row in fit for one in row)
+    asked = {part: splits[part] for part in ("validation", "test")}
+    asked |= {f"forgetting.files {one.name}": one.examples for one in earlier}
+    replay = replayed(recipe, model, asked, sequences, show, folder=folder, taste=taste)
+    if replay is not None:
+        show.say(replay.said)
     return Prepared(
         recipe=recipe,
         model=model,
-        files={role: reading.file for role, reading in readings.items()},
+        files={
+            **{role: reading.file for role, reading in readings.items()},
+            **{f"forgetting {at}": one.file for at, one in enumerate(earlier, start=1)},
+        },
         shown_labels=shown_labels,
         splits={**splits, **judged},
-        sequences=tuple(one.sequence for row in fit for one in row),
-        rows=ledger(splits, by_id, left_out),
+        sequences=sequences,
+        replayed=replay,
+        rows=(*ledger(splits, by_id, left_out), *(replay.ledger if replay is not None else ())),
         corpus=corpus,
         audit=audit,
         cut=(*cut(rendered, max_length=model.max_length), *(_too_long(left) for left in too_long)),
         task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),
+        earlier=earlier,
     )
+
+
+def attach(prepared: Prepared) -> None:
+    """Readies the model for its first step: the method attached, and the base kept where the objective needs it."""
+    recipe, model = prepared.recipe, prepared.model
+    recipe.method.attach(model.network, dtype=model.dtype, seed=recipe.train.seed)
+    if "divergence" in recipe.objective.needs:
+        keep_base(model, recipe.method)
 
 
 def _with_right(
@@ -209,6 +243,12 @@ def _told(readings: dict[str, Reading], splits: dict[str, tuple[Example, ...]]) 
         + (f"; {left:,} left out" if left else "")
         + (f"; {counted(len(labels), 'label')}" if labels else "")
     )
+
+
+def _remembered(one: Earlier) -> str:
+    left = f"; {one.left_out:,} left out" if one.left_out else ""
+    asked = f"{counted(len(one.examples), 'row')} asked before and after, by {one.task.primary}"
+    return f"what it should not forget: {one.name}: {asked}{left}"
 
 
 def _sharing(model: Model) -> str:

@@ -14,15 +14,18 @@ from luthier.evaluate import Evaluation, evaluation, lower_is_better, read_predi
 from luthier.methods import restore, save, switched_off
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
+from luthier.run import forget
 from luthier.run.assess import judge
 from luthier.run.assistant import recipe_of
 from luthier.run.course import course
 from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
 from luthier.run.folder import Spent, same_data, write_beginning
+from luthier.run.looks import looked
 from luthier.run.outcome import report
-from luthier.run.prepare import Prepared, prepare
+from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
+from luthier.run.visible import foreseen, told_visible
 from luthier.run.watch import Watch, validated, validation_json
 from luthier.train.log import Progress, StepRecord
 from luthier.train.loop import TrainResult, fit
@@ -40,6 +43,11 @@ class Outcome:
     """None for a run that was finished before."""
     report: Mapping[str, Json] | None
     """What report.json holds; None for a run that was interrupted."""
+
+    @property
+    def failed(self) -> str | None:
+        """Why a finished run did not pass what its recipe demands of it; None where it did."""
+        return None if self.report is None else forget.overdrawn(self.report)
 
 
 def train(recipe: Recipe, *, show: Show | None = None) -> Outcome:
@@ -64,20 +72,22 @@ def resume(folder: Path, *, show: Show | None = None) -> Outcome:
     if (folder / "report.json").exists():
         show.say(f"{folder} is finished; `luthier evaluate {folder}` judges it on other rows")
         return Outcome(folder, None, json.loads((folder / "report.json").read_text(encoding="utf-8")))
-    prepared = prepare(recipe, show)
+    prepared = prepare(recipe, show, folder=folder)
     same_data(folder, prepared.files)
     return _carry_out(prepared, folder, show, resumed=True)
 
 
 def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -> Outcome:
     recipe, network = prepared.recipe, prepared.model.network
-    recipe.method.attach(network, dtype=prepared.model.dtype, seed=recipe.train.seed)
+    attach(prepared)
     expected = expect(prepared)
     show.say(expected.told())
+    show.say(told_visible(prepared, foreseen(prepared)))
     if not resumed:
         write_beginning(prepared, folder)
     spent = Spent(folder, Meter(prepared.model.device).start())
     base = _base(prepared, folder, show)
+    could = forget.before(prepared, folder, show)
     with show.training() as progress:
         result = fit(
             prepared.model,
@@ -86,6 +96,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             recipe.train,
             folder=folder,
             hooks=_hooks(prepared, progress, spent),
+            replay=prepared.replayed.replay if prepared.replayed is not None else None,
             resume=resumed,
             default_lr=recipe.method.usual_lr(network),
         )
@@ -99,7 +110,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             f"stopped and saved after step {result.steps} of {result.planned}; go on: luthier train --resume {folder}"
         )
         return Outcome(folder, result, None)
-    return Outcome(folder, result, _finish(prepared, folder, base, result, expected, spent, show))
+    return Outcome(folder, result, _finish(prepared, folder, base, could, result, expected, spent, show))
 
 
 def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
@@ -154,6 +165,7 @@ def _finish(
     prepared: Prepared,
     folder: Path,
     base: Evaluation | None,
+    could: forget.Before | None,
     result: TrainResult,
     expected: Expected,
     spent: Spent,
@@ -166,8 +178,11 @@ def _finish(
     if tuned is not None:
         write_predictions(folder / "predictions.jsonl", tuned.rows, None if base is None else base.rows)
     held_out = validated(prepared, folder, show)
-    made = report(prepared, folder, base, tuned, result, expected, spent.read(), held_out)
+    forgot = forget.after(prepared, folder, could, show)
+    before = looked(prepared, folder) if tuned is not None else ()
+    made = report(prepared, folder, base, tuned, result, expected, spent.read(), before, held_out)
     made |= {"validation": validation_json(prepared, held_out), **course(prepared, folder, result)}
+    made["forgetting"] = forgot
     write_json(folder / "report.json", made)
     write_report(folder)
     return made

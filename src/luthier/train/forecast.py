@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from luthier.batch import Batch
+from luthier.data.mix import Replay
 from luthier.model.forward import forward
 from luthier.model.load import Model
 from luthier.objectives.objective import Objective
@@ -35,6 +36,7 @@ class Forecast:
     steps: int
     steps_per_epoch: int
     examples: int
+    """Of the task, without replay."""
     distinct: int
     """Tokens the run will compute."""
     logical: int
@@ -61,9 +63,9 @@ class Estimate:
     """How the figures were come by."""
 
 
-def forecast(sequences: Sequence[TokenSequence], options: TrainOptions) -> Forecast:
+def forecast(sequences: Sequence[TokenSequence], options: TrainOptions, replay: Replay | None = None) -> Forecast:
     """Counts a run without computing anything. Raises DataError when there is nothing to learn."""
-    run = plan(sequences, options)
+    run = plan(sequences, options, replay)
     counted = np.unique(np.linspace(0, run.steps - 1, min(run.steps, COUNTED_STEPS)).round().astype(int)).tolist()
     batches = [batch for step in counted for batch in run.batches(step)]
     scale = run.steps / len(counted)

@@ -1,7 +1,8 @@
 """Which examples each step sees, and packing them ahead of it.
 
 The order is drawn from (seed, epoch) alone, and a step's examples from its number alone: nothing to save, nothing to
-restore. An epoch's last step takes what is left, so that every example is seen once an epoch.
+restore. An epoch's last step takes what is left, so that every example is seen once an epoch. Replay comes on top: it
+moves neither the steps nor the task's order.
 """
 
 from __future__ import annotations
@@ -10,28 +11,35 @@ import math
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
-from typing import TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from luthier.batch import Batch, cut, pack
+from luthier.data.mix import Replay
 from luthier.errors import DataError
 from luthier.train.options import TrainOptions
 from luthier.types import TokenSequence
 
 T = TypeVar("T")
+REPLAY: Final = 1
+"""What tells the orders of replay from those of the task."""
+Examples: TypeAlias = "tuple[tuple[TokenSequence, ...], ...]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """The steps of a run over its examples (each the sequences of one group)."""
+    """The steps of a run over its examples (each the sequences of one group), with replay beside them."""
 
-    examples: tuple[tuple[TokenSequence, ...], ...]
+    examples: Examples
     options: TrainOptions
+    replay: Examples = ()
+    each: float = 0.0
+    """Replay examples beside each of the examples."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -48,7 +56,20 @@ class Plan:
         epoch, position = divmod(step, self.steps_per_epoch)
         first = position * self.options.examples_per_step
         chosen = _order(self.options.seed, epoch, len(self.examples))[first : first + self.options.examples_per_step]
-        return [sequence for index in chosen for sequence in self.examples[index]]
+        before = epoch * len(self.examples) + first
+        task = [sequence for index in chosen for sequence in self.examples[index]]
+        return task + self._replayed(before, before + len(chosen))
+
+    def _replayed(self, before: int, after: int) -> list[TokenSequence]:
+        """The replay that goes with the task's examples from the `before`-th seen to the `after`-th.
+
+        Replay goes round and round in orders of its own; its groups are below 0, so that an example that comes twice
+        in a step stays two.
+        """
+        rounds = range(math.floor(before * self.each + 1e-9), math.floor(after * self.each + 1e-9))
+        places = [divmod(i, len(self.replay)) for i in rounds] if self.replay else []
+        drawn = [self.replay[_order(self.options.seed, turn, len(self.replay), REPLAY)[at]] for turn, at in places]
+        return [replace(sequence, group=-1 - i) for i, members in enumerate(drawn) for sequence in members]
 
     def batches(self, step: int) -> list[Batch]:
         """The same, cut to the token budget and packed."""
@@ -68,7 +89,9 @@ class Plan:
     def fingerprint(self) -> str:
         """SHA-256 of all that decides which examples a step sees, and what is learned of them."""
         digest = sha256(f"{self.options.seed} {self.options.examples_per_step}".encode())
-        for sequence in (s for example in self.examples for s in example):
+        if self.replay:
+            digest.update(f"{self.each!r} {len(self.replay)}".encode())
+        for sequence in (s for example in (*self.examples, *self.replay) for s in example):
             digest.update(f"{len(sequence)} {sequence.group} {sequence.score} {sequence.adapter}".encode())
             digest.update(sequence.tokens.tobytes() + sequence.weight.tobytes())
             for name, stream in sorted(sequence.extra.items()):
@@ -76,14 +99,20 @@ class Plan:
         return digest.hexdigest()
 
 
-def plan(sequences: Sequence[TokenSequence], options: TrainOptions) -> Plan:
+def plan(sequences: Sequence[TokenSequence], options: TrainOptions, replay: Replay | None = None) -> Plan:
     """Gathers the sequences of each group into one example. Raises DataError when there is nothing to learn."""
+    if not any(sequence.supervised for sequence in sequences):
+        raise DataError(f"none of the {len(sequences)} training sequences has a token to learn; see rows.jsonl")
+    if replay is None:
+        return Plan(_examples(sequences), options)
+    return Plan(_examples(sequences), options, _examples(replay.sequences), replay.each)
+
+
+def _examples(sequences: Sequence[TokenSequence]) -> Examples:
     examples: dict[int, list[TokenSequence]] = {}
     for sequence in sequences:
         examples.setdefault(sequence.group, []).append(sequence)
-    if not any(sequence.supervised for sequence in sequences):
-        raise DataError(f"none of the {len(sequences)} training sequences has a token to learn; see rows.jsonl")
-    return Plan(tuple(tuple(members) for members in examples.values()), options)
+    return tuple(tuple(members) for members in examples.values())
 
 
 def ahead(make: Callable[[int], T], steps: range, *, depth: int = 2) -> Generator[tuple[int, T], None, None]:
@@ -99,6 +128,6 @@ def ahead(make: Callable[[int], T], steps: range, *, depth: int = 2) -> Generato
             yield step, waiting.popleft().result()
 
 
-@lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    return np.random.default_rng([seed, epoch]).permutation(count)
+@lru_cache(maxsize=8)
+def _order(seed: int, epoch: int, count: int, *stream: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch, *stream]).permutation(count)

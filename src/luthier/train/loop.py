@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from luthier.batch import Batch
+from luthier.data.mix import Replay
 from luthier.errors import DivergedError, RunError
 from luthier.manifest import unproven
 from luthier.model.load import Model
@@ -72,18 +73,20 @@ def fit(
     *,
     folder: Path,
     hooks: Hooks,
+    replay: Replay | None = None,
     resume: bool = False,
     default_lr: float = DEFAULT_LR,
 ) -> TrainResult:
     """Trains what is trainable in the model, and leaves metrics.jsonl, checkpoints, `last` and `best` in the folder.
 
+    replay: rows that are learned beside the sequences, without adding a step.
     resume: go on from the newest proven checkpoint (from the start where there is none).
     default_lr: the method's own learning rate, taken where the options name none.
     Raises RunError for a folder that holds another run, DivergedError after too many non-finite steps, and what
     planning or a hook raises.
     """
     lr = default_lr if options.lr is None else options.lr
-    run = _Run(model, objective, options, plan(sequences, options), folder, hooks, lr)
+    run = _Run(model, objective, options, plan(sequences, options, replay), folder, hooks, lr)
     with ExitStack() as stack:
         stack.enter_context(run.checkpoints.alone())
         run.begin(resume=resume)

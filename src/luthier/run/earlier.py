@@ -1,0 +1,67 @@
+"""The files whose rows a model should still be good at after tuning: read before it starts, as evaluation data is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from luthier.data.read import FileFacts, ReadOptions, read
+from luthier.data.render import render_all
+from luthier.errors import DataError
+from luthier.evaluate import EvaluateOptions, Task, infer, merge_references, sample
+from luthier.evaluate.forgetting import ForgettingOptions
+from luthier.model.load import Model
+from luthier.recipe import Recipe
+from luthier.run.assistant import recipe_of
+from luthier.types import Example
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Earlier:
+    """A named file, ready to be asked."""
+
+    name: str
+    """As the recipe names it."""
+    file: FileFacts
+    examples: tuple[Example, ...]
+    """At most `forgetting.rows` of them, each fitting the model."""
+    task: Task
+    left_out: int
+    """Rows that could not be read or do not fit."""
+
+
+def read_earlier(recipe: Recipe, model: Model) -> tuple[Earlier, ...]:
+    """Every file and run folder that `forgetting.files` names; raises what reading raises."""
+    wanted = recipe.forgetting.files if recipe.forgetting.measure else ()
+    return tuple(_earlier(name, recipe.forgetting, recipe.evaluate, model) for name in wanted)
+
+
+def _earlier(name: str, options: ForgettingOptions, judging: EvaluateOptions, model: Model) -> Earlier:
+    rows, file, left_out, own = _rows(name, options)
+    usual = EvaluateOptions(token_budget=judging.token_budget) if own is None else own
+    task = infer(rows, usual, tokenizer=model.tokenizer)
+    merged = merge_references(rows)
+    longest = [
+        max((len(one.sequence) for one in row), default=0)
+        for row in render_all(merged, model.tokenizer, max_length=None, learn="last")
+    ]
+    fit = [row for row, length in zip(merged, longest, strict=True) if length <= model.max_length]
+    if not fit:
+        raise DataError(f"forgetting.files: {name}: no row fits in {model.max_length} tokens; name shorter ones")
+    chosen = sample(fit, options.rows or len(fit), seed=judging.seed)
+    return Earlier(name, file, chosen, task, left_out + len(merged) - len(fit))
+
+
+def _rows(name: str, options: ForgettingOptions) -> tuple[tuple[Example, ...], FileFacts, int, EvaluateOptions | None]:
+    """A file's rows, or a run's test rows read and judged as that run does."""
+    if (Path(name) / "recipe.yaml").is_file():
+        from luthier.run.prepare import read_splits
+
+        made = recipe_of(Path(name))
+        readings, splits = read_splits(made.data)
+        if not splits["test"]:
+            raise DataError(f"forgetting.files: {name}: the run has no test rows; name a file of rows instead")
+        reading = readings.get("test", readings["train"])
+        return splits["test"], reading.file, 0, made.evaluate
+    found = read(name, ReadOptions(input=options.input, output=options.output, instruction=options.instruction))
+    return found.examples, found.file, len(found.left_out), None
