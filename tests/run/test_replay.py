@@ -168,3 +168,26 @@ def test_a_file_that_cannot_be_replayed_is_refused_with_what_would_do(base, rows
 def test_a_share_so_small_that_no_row_is_seen_is_no_replay(base, rows, tmp_path):
     done = luthier(*settings(base, rows, tmp_path / "r"), "mix.replay=0", "--dry-run", "--json")
     assert json.loads(done.stdout)["replay"] is None
+
+
+def test_an_earlier_run_is_asked_to_choose_among_all_its_labels(base, tmp_path):
+    """Its few test rows hold fewer labels than it learned; a choice among those alone would be an easier task."""
+    from luthier.model.accept import open_model
+    from luthier.model.load import ModelOptions
+    from luthier.recipe import make_recipe
+    from luthier.run.earlier import read_earlier
+
+    for name, labels in (("train", "abcd"), ("test", "ab")):
+        with (tmp_path / f"{name}.csv").open("w", newline="") as stream:
+            write = csv.writer(stream)
+            write.writerow(["text", "label"])
+            write.writerows([f"{name} {letter} {i}", f"label {letter}"] for letter in labels for i in range(6))
+    run = tmp_path / "run"
+    run.mkdir()
+    data = (
+        f"data: {{train: {tmp_path}/train.csv, test: {tmp_path}/test.csv, validation: 0, input: text, output: label}}"
+    )
+    (run / "recipe.yaml").write_text(f"{data}\nmodel: {{name: {base}}}\n")
+    recipe = make_recipe({"data": {"train": "x.csv"}, "forgetting": {"files": [str(run)]}})
+    (earlier,) = read_earlier(recipe, open_model(ModelOptions(name=str(base), dtype="float32")))
+    assert earlier.task.labels == ("label a", "label b", "label c", "label d")

@@ -17,8 +17,8 @@ def evaluate(
     task: Annotated[
         str | None, typer.Option(help="What is asked: a YAML file (mode, metrics, slices) or module:name.")
     ] = None,
-    slices: Annotated[
-        str | None, typer.Option(help="Divide the rows by length, class, language or a column; commas between.")
+    slice: Annotated[
+        list[str] | None, typer.Option(help="Divide the rows by length, class, language or a column.")
     ] = None,
     input: Annotated[str | None, typer.Option(help="Column of the input.")] = None,
     output: Annotated[str | None, typer.Option(help="Column of the wanted answer.")] = None,
@@ -37,6 +37,5 @@ def evaluate(
         return harness(targets, lm_eval.split(","), as_json=as_json)
     from luthier.run.judged import Asked, judged
 
-    named = tuple(name.strip() for name in slices.split(",")) if slices else ()
-    asked = Asked(data=data, task=task, slices=named, input=input, output=output, base=base)
+    asked = Asked(data=data, task=task, slices=tuple(slice or ()), input=input, output=output, base=base)
     return judged(targets, asked, as_json=as_json)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.data.read import FileFacts, ReadOptions, read
 from luthier.data.render import render_all
+from luthier.data.split import PARTS
 from luthier.errors import DataError
 from luthier.evaluate import EvaluateOptions, Task, infer, merge_references, sample
 from luthier.evaluate.forgetting import ForgettingOptions
@@ -37,10 +39,10 @@ def read_earlier(recipe: Recipe, model: Model) -> tuple[Earlier, ...]:
 
 
 def _earlier(name: str, options: ForgettingOptions, judging: EvaluateOptions, model: Model) -> Earlier:
-    rows, file, left_out, own = _rows(name, options)
-    usual = EvaluateOptions(token_budget=judging.token_budget) if own is None else own
-    task = infer(rows, usual, tokenizer=model.tokenizer)
-    merged = merge_references(rows)
+    given = _given(name, options)
+    usual = EvaluateOptions(token_budget=judging.token_budget) if given.judging is None else given.judging
+    task = infer(given.known, usual, tokenizer=model.tokenizer)
+    merged = merge_references(given.rows)
     longest = [
         max((len(one.sequence) for one in row), default=0)
         for row in render_all(merged, model.tokenizer, max_length=None, learn="last")
@@ -49,10 +51,24 @@ def _earlier(name: str, options: ForgettingOptions, judging: EvaluateOptions, mo
     if not fit:
         raise DataError(f"forgetting.files: {name}: no row fits in {model.max_length} tokens; name shorter ones")
     chosen = sample(fit, options.rows or len(fit), seed=judging.seed)
-    return Earlier(name, file, chosen, task, left_out + len(merged) - len(fit))
+    return Earlier(name, given.file, chosen, task, given.left_out + len(merged) - len(fit))
 
 
-def _rows(name: str, options: ForgettingOptions) -> tuple[tuple[Example, ...], FileFacts, int, EvaluateOptions | None]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Given:
+    """What a name stands for."""
+
+    rows: Sequence[Example]
+    """Those to ask."""
+    known: Sequence[Example]
+    """Those that decide what is asked: a run chooses among the labels of all its rows."""
+    file: FileFacts
+    left_out: int
+    judging: EvaluateOptions | None
+    """The run's own; None for a file."""
+
+
+def _given(name: str, options: ForgettingOptions) -> _Given:
     """A file's rows, or a run's test rows read and judged as that run does."""
     if (Path(name) / "recipe.yaml").is_file():
         from luthier.run.prepare import read_splits
@@ -61,7 +77,7 @@ def _rows(name: str, options: ForgettingOptions) -> tuple[tuple[Example, ...], F
         readings, splits = read_splits(made.data)
         if not splits["test"]:
             raise DataError(f"forgetting.files: {name}: the run has no test rows; name a file of rows instead")
-        reading = readings.get("test", readings["train"])
-        return splits["test"], reading.file, 0, made.evaluate
+        known = [row for part in PARTS for row in splits[part]]
+        return _Given(splits["test"], known, readings.get("test", readings["train"]).file, 0, made.evaluate)
     found = read(name, ReadOptions(input=options.input, output=options.output, instruction=options.instruction))
-    return found.examples, found.file, len(found.left_out), None
+    return _Given(found.examples, found.examples, found.file, len(found.left_out), None)

@@ -114,8 +114,8 @@ def after(prepared: Prepared, folder: Path, base: Before | None, show: Show) -> 
 def overdrawn(report: Mapping[str, Json]) -> str | None:
     """What a finished run forgot beyond its recipe's budget, in a sentence."""
     made = cast(dict[str, Any], report.get("forgetting") or {})
-    lost = {one["name"]: f"{100 * one['drop']:.1f} points" for one in made.get("measures", [])}
-    over = [f"{name} lost {lost[name]}" for name in made.get("over", [])]
+    measures = [one for one in made.get("measures", []) if one["name"] in made["over"]]
+    over = [f"{one['name']} lost {100 * one['drop']:.1f} points" for one in measures]
     if not over:
         return None
     allowed = f"forgetting.max_drop allows {100 * made['max_drop']:g}"

@@ -69,6 +69,8 @@ def _figures(measure: Measure) -> str:
     assert found is not None, f"{measure.name} has no difference"
     before, after = measure.base.value, measure.tuned.value
     rows = f"{measure.n:,} {measure.of}"
+    if (found.low > 0 or found.high < 0) and not found.seen:
+        rows = f"p = {found.p:.3f}, {rows}"  # the interval alone would say that it is seen
     if _is_share(measure):
         ends = f"{100 * found.value:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
         unit = "right" if measure.kind == "probe" else _spelled(measure.metric)
