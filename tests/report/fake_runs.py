@@ -157,7 +157,8 @@ def choice_report(predictions: list[Record]) -> Record:
     parts = ("precision", "recall", "f1")
     classes = [
         {"label": label, "support": 40, "base": dict(zip(parts, base[label], strict=True)),
-         "tuned": dict(zip(parts, tuned[label], strict=True))}
+         "tuned": dict(zip(parts, tuned[label], strict=True)),
+         "difference": {**interval(tuned[label][2] - base[label][2], 0.11, 0.001), "p_family": 0.015, "seen": True}}
         for label in sorted(base)
     ]  # fmt: skip
     wrong = Counter((row["label"], row["tuned"]["text"]) for row in predictions)  # type: ignore[index]
@@ -179,12 +180,31 @@ def choice_report(predictions: list[Record]) -> Record:
         "metrics": {
             "accuracy": judged,
             "macro_f1": compared(0.362, 0.903, 0.041),
-            "loss": compared(3.412, 0.402, 0.06),
+            "loss": {
+                **compared(3.412, 0.402, 0.06),
+                "difference": {**interval(-3.01, 0.07, 0.0), "p_family": 0.0, "seen": True},
+            },
         },
+        "calibration": calibration(),
         "classes": classes,
         "confusions": confusions[:15],
         "use": 'import luthier\n\nmodel = luthier.load("runs/bank")\nmodel.answer("My new card came. And now?")',
     }
+
+
+def calibration() -> Record:
+    """A tuned model surer than it may be, and one that is cooled."""
+
+    def side(off: float) -> Record:
+        bins = [{"from": at / 5, "to": (at + 1) / 5, "n": 40 + 80 * at, "confidence": at / 5 + 0.1,
+                 "accuracy": interval(max(0.02, at / 5 + 0.1 - off), 0.02)} for at in range(5)]  # fmt: skip
+        kept = [{"coverage": share / 10, "least": 1 - share / 10, "n": 60 * share,
+                 "accuracy": interval(0.99 - 0.01 * share - off / 4, 0.01)} for share in range(1, 11)]  # fmt: skip
+        scores = {name: interval(value + off, 0.02) for name, value in [("ece", 0.02), ("brier", 0.1)]}
+        return {**scores, "log_loss": interval(0.4, 0.05), "reliability": bins, "abstention": kept}
+
+    cooled = {"value": 1.43, "fitted_on": 400, "tuned": side(0.01), "difference": {}}
+    return {"n": 600, "base": side(0.2), "tuned": side(0.08), "difference": {}, "temperature": cooled}
 
 
 def text_report(predictions: list[Record]) -> Record:
@@ -219,6 +239,13 @@ def common(title: str, *, labels: list[str] | None) -> Record:
         "stopped_early": True,
         "shown": [shown_row(index, labels) for index in range(3)],
         "issues": {"flagged": 2, "total": 3},
+        "baselines": [{"name": "nearest row", "metric": name, "value": value, "low": 0.98 * value, "high": 1.02 * value,
+                       "n": 600, "part": "test"} for name, value in (("accuracy", 0.71), ("chrf", 41.0))],
+        "warnings": [{"name": "overfits", "sentence": "It overfits: from step 500 to 620 the validation loss rose.",
+                      "remedy": "Fewer epochs (4 gave the lowest validation loss)."}],
+        "looks": {"made": 12, "passed": 8, "seconds": 108.0, "share": 0.067, "allowed": 0.1},
+        "validation": {"n": 500, "metrics": {"loss": interval(0.46, 0.05)}, "train": {"n": 500, "loss": 0.33},
+                       "gap": interval(0.13, 0.06)},
     }  # fmt: skip
 
 
@@ -249,10 +276,12 @@ def metrics(judged: str) -> list[Record]:
 def evaluation(step: int, judged: str) -> Record:
     """One evaluation line."""
     loss = 0.45 + 2.9 * math.exp(-step / 70) + max(0, step - 450) * 0.0006
+    learned = 0.33 + 2.9 * math.exp(-step / 65)
     top = 0.91 if judged == "accuracy" else 64.0
     value = top * (1 - 0.62 * math.exp(-step / 90)) - max(0, step - 500) * top * 0.0001
     return {"kind": "evaluation", "step": step, "epoch": step / 124, "split": "validation", "n": 400,
-            "metrics": {"loss": loss, judged: value}, "seconds": 9.0}  # fmt: skip
+            "metrics": {"loss": loss, judged: value}, "seconds": 9.0, "gap": interval(loss - learned, 0.06),
+            "train": {"n": 400, "loss": learned}}  # fmt: skip
 
 
 def ledger_rows() -> list[Record]:

@@ -9,8 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from made_runs import made
 
 from luthier import report
+from luthier.report import comparison
+from luthier.report.compared import compare
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
@@ -33,7 +36,16 @@ def test_the_script_runs_and_the_console_stays_silent(kept: Path, tmp_path: Path
     document, console = opened(report.write(kept / task), tmp_path)
     assert console == ""
     assert 'class="copy"' in document
-    assert (task == "choice") == ("aria-sort" in document and "<button" in document.split("<tbody")[1])
+    heads = [part.partition("</thead>")[0] for part in document.split("<thead")[1:]]
+    assert (task == "choice") == any('aria-sort="ascending"' in head and "<button" in head for head in heads)
+
+
+def test_the_page_of_compared_runs_is_silent_too(tmp_path: Path) -> None:
+    runs = [made(tmp_path / name, [at % 3 > less for at in range(60)]) for less, name in enumerate(("one", "other"))]
+    document, console = opened(comparison.write(compare(runs), tmp_path / "compare.html"), tmp_path / "profile")
+    assert console == ""
+    assert 'class="cursor' not in document
+    assert "one is better than other" in document
 
 
 def test_a_script_in_an_answer_does_not_run_even_where_escaping_fails(run: Path, tmp_path: Path) -> None:

@@ -128,9 +128,15 @@ def sha256(text: str) -> str:
 def test_the_verdict_comes_first_and_the_sections_in_order(choice_page: Page) -> None:
     assert choice_page.of("h1")[0].startswith("Tuning made the model better")
     assert choice_page.headings == [
-        "Learning curves", "Metrics", "Classes", "What changed, row by row", "What was trained on", "The data",
-        "What it cost", "Use the model", "Recipe", "Environment",
+        "Learning curves", "Metrics", "Classes", "How far its confidence can be trusted", "What changed, row by row",
+        "What was trained on", "The data", "What it cost", "Use the model", "Recipe", "Environment",
     ]  # fmt: skip
+
+
+def test_before_any_section_stand_what_got_worse_what_it_forgot_the_bar_the_cost_and_the_warnings(kept: Path) -> None:
+    written = report.write(kept / "choice").read_text()
+    first = written[written.index("<header>") : written.index("</header>")]
+    assert re.findall(r"<dt>(.*?)</dt>", first) == ["got worse", "forgot", "no language model", "cost", "watch out"]
 
 
 def test_a_text_task_has_no_classes(text_page: Page) -> None:
@@ -167,7 +173,7 @@ def test_a_run_without_test_rows_shows_no_empty_table_and_rests_on_nothing(unmea
 
 def test_numbers_that_are_not_finite_are_shown_as_unknown(run: Path) -> None:
     found = (run / "report.json").read_text()
-    (run / "report.json").write_text(re.sub(r'("(low|high|seconds|f1)": )[0-9.]+', r"\1NaN", found))
+    (run / "report.json").write_text(re.sub(r'("(low|high|seconds|f1)": )[-+0-9.e]+', r"\1NaN", found))
     written = report.write(run).read_text()
     assert "nan" not in re.sub(r"<style.*?</style>|<script.*?</script>", "", written, flags=re.S).lower()
 

@@ -89,7 +89,7 @@ def test_charts_begin_with_the_loss_and_then_the_metric_the_run_was_judged_by() 
     found = charts(steps, seen, best=4, judged_by="macro_f1")
     assert [chart.name for chart in found] == ["loss", "macro F1", "accuracy"]
     assert all(chart.best == chart.x(4) for chart in found)
-    assert [line.name for line in found[0].series] == ["train", "validation"]
+    assert [line.name for line in found[0].series] == ["each step", "validation rows"]
 
 
 def test_a_refused_step_is_marked_and_its_loss_is_not_drawn() -> None:

@@ -20,6 +20,7 @@ from luthier.errors import DivergedError, RunError
 from luthier.objectives.objective import Objective, Scores
 from luthier.objectives.sft import SFT
 from luthier.train.log import EvaluationRecord, StepRecord
+from luthier.train.look import Look
 from luthier.train.loop import TrainResult, fit
 from luthier.train.options import Hooks, TrainOptions
 
@@ -38,11 +39,15 @@ def trained(
     return fit(model, rows(count), objective or SFT(), options, folder=folder, hooks=calls, resume=resume), said
 
 
+TIMES = ("seconds", "looking", "look", "measuring", "measure", "metrics_bytes")
+"""What no two runs have alike."""
+
+
 def bits(folder: Path) -> dict[str, object]:
     """All that must not depend on how a run was interrupted: no times, and no byte counts that follow from them."""
     last = folder / "last"
     state = json.loads((last / "state.json").read_text())
-    state["state"] = {n: v for n, v in state["state"].items() if n not in ("seconds", "metrics_bytes")}
+    state["state"] = {n: v for n, v in state["state"].items() if n not in TIMES}
     lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     return {
         "weights": (last / "w.safetensors").read_bytes(),
@@ -179,7 +184,11 @@ def scripted(values: list[float]) -> Callable[[Hooks], Hooks]:
     """An evaluation whose accuracies are known ahead."""
     left = iter(values)
     return lambda hooks: replace(
-        hooks, evaluate=lambda step: {"loss": 1.0, "accuracy": next(left)}, metric="accuracy", higher_is_better=True
+        hooks,
+        evaluate=lambda count: Look({"loss": 1.0, "accuracy": next(left)}),
+        measure=None,
+        metric="accuracy",
+        higher_is_better=True,
     )
 
 
@@ -206,7 +215,7 @@ def test_a_metric_that_the_evaluation_does_not_bring_is_an_error_that_names_it(t
 
 
 def test_a_run_without_evaluation_has_a_last_and_no_best(tmp_path: Path) -> None:
-    result, _ = trained(tmp_path, change=lambda hooks: replace(hooks, evaluate=None))
+    result, _ = trained(tmp_path, change=lambda hooks: replace(hooks, evaluate=None, measure=None))
     assert result.best_step is None
     assert (tmp_path / "last").exists()
     assert not (tmp_path / "best").is_symlink()

@@ -24,12 +24,13 @@ from tokenizers.models import WordLevel
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from luthier.batch import pack
+from luthier.batch import pack, sum_by_sequence
 from luthier.model.accept import accept
 from luthier.model.forward import evaluating, forward
 from luthier.model.load import Model
 from luthier.objectives.sft import SFT
 from luthier.train.log import StepRecord
+from luthier.train.look import Look, Losses, losses
 from luthier.train.loop import TrainResult, fit
 from luthier.train.options import Hooks, TrainOptions
 from luthier.types import TokenSequence
@@ -38,7 +39,14 @@ VOCABULARY = 31
 BEGINNING = [1, *range(3, 22)]
 """Long enough that computing it once is worth a branch."""
 OPTIONS = TrainOptions(
-    epochs=4, lr=3e-3, examples_per_step=4, token_budget=56, evaluations_per_epoch=2, patience=None, save_every=2
+    epochs=4,
+    lr=3e-3,
+    examples_per_step=4,
+    token_budget=56,
+    evaluations_per_epoch=2,
+    evaluation_share=1.0,
+    patience=None,
+    save_every=2,
 )
 
 
@@ -78,9 +86,25 @@ def rows(count: int, *, seed: int = 0) -> list[TokenSequence]:
     return made
 
 
-def hooks(model: Model, *, step: Callable[[StepRecord], None] | None = None, say: Callable[[str], None]) -> Hooks:
+def spent(model: Model, sequences: list[TokenSequence]) -> Losses:
+    """What the network spends on each row, in evaluation mode."""
+    batch = pack(sequences)
+    with evaluating(model):
+        each = sum_by_sequence(-forward(model, batch).logprobs * batch.weight, batch)
+    nats = each.new_zeros(len(sequences)).index_add(0, batch.group, each)
+    return losses(nats.tolist(), [float(one.weight.sum()) for one in sequences], [None] * len(sequences))
+
+
+def hooks(
+    model: Model,
+    *,
+    step: Callable[[StepRecord], None] | None = None,
+    say: Callable[[str], None],
+    learned: list[TokenSequence] | None = None,
+    held_out: list[TokenSequence] | None = None,
+) -> Hooks:
     """Hooks that save the weights as they are and judge by the loss on rows of their own."""
-    validation = pack(rows(8, seed=1))
+    held_out = held_out or rows(8, seed=1)
 
     def save(folder: Path) -> None:
         save_file(
@@ -92,11 +116,11 @@ def hooks(model: Model, *, step: Callable[[StepRecord], None] | None = None, say
             for name, saved in load_file(folder / "w.safetensors").items():
                 model.network.get_parameter(name).copy_(saved)
 
-    def evaluate(step: int) -> dict[str, float]:
-        with evaluating(model):
-            return {"loss": -float(forward(model, validation).logprobs.mean())}
+    def look(count: int) -> Look:
+        found = spent(model, held_out[:count])
+        return Look({"loss": found.mean}, found, spent(model, (learned or rows(22))[:count]))
 
-    return Hooks(save, restore, evaluate, rows=8, step=step, say=say)
+    return Hooks(save, restore, look, look, rows=len(held_out), step=step, say=say)
 
 
 def run(folder: Path, *, resume: bool = False, options: TrainOptions = OPTIONS, pause_s: float = 0.0) -> TrainResult:

@@ -12,6 +12,7 @@ ending.py  exit codes, errors as sentences, JSON
 from luthier.cli.app import QUIET, app, main
 from luthier.cli.chat import chat
 from luthier.cli.check import check
+from luthier.cli.compare import compare
 from luthier.cli.convert import convert
 from luthier.cli.demo import demo
 from luthier.cli.evaluate import evaluate
@@ -21,7 +22,7 @@ from luthier.cli.report import report
 from luthier.cli.settings import settings
 from luthier.cli.train import train
 
-COMMANDS = (train, check, evaluate, probe, report, chat, export, convert, settings, demo)
+COMMANDS = (train, check, evaluate, compare, probe, report, chat, export, convert, settings, demo)
 """In the order of the help."""
 
 for command in COMMANDS:

@@ -20,9 +20,13 @@ LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 14, 22, HEIGHT - 34
 DRAWN = 400
 """Most points drawn of one series; longer ones are averaged in equal stretches of steps."""
 CHARTS = 4
-"""Most charts shown: the loss and three metrics."""
+"""Most charts shown: the loss, the gap and two metrics."""
+MARKED = 60
+"""Most points of a series that are marked one by one."""
+SPARSE = ("validation", "learned", "gap")
+"""Series measured at evaluations only."""
 
-Points = tuple[tuple[int, float], ...]
+Points = tuple[tuple[float, float], ...]
 """(step, value) in order of steps; values finite."""
 
 
@@ -32,7 +36,8 @@ class Series:
 
     name: str
     style: str
-    """CSS class: `train`, `smooth`, `only` (train, too short to smooth) or `validation`."""
+    """CSS class: `train` and `smooth` (its moving average; `batch` where `learned` is drawn, too), `only` (too short to
+    smooth), `learned` (training rows as validation rows are measured), `validation`, or `gap`."""
     points: Points
     path: str
     """SVG path through the points."""
@@ -50,10 +55,16 @@ class Chart:
     values: tuple[Tick, ...]
     best: float | None
     """Pixels from the left of the best checkpoint."""
+    bars: tuple[tuple[float, float, float], ...]
+    """Pixels (across, low, high) of intervals, where points have any."""
+    zero: float | None
+    """Pixels from the top of zero, where it stands for no difference."""
     refused: tuple[float, ...]
     """Pixels from the left of each step refused for a non-finite gradient."""
     x: Scale
     y: Scale
+    unit: str = "step"
+    """What the axis across counts."""
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -72,10 +83,17 @@ def charts(
     last = max([step.step for step in steps] + [line.step for line in held_out], default=0)
     x = Scale(0, max(last, 1), LEFT, RIGHT)
     refused = tuple(x(line.step) for line in steps if line.refused)
-    drawn = [_loss(steps, held_out, x)]
+    drawn = [_loss(steps, held_out, x), _lines("gap", [("gap", _gap(held_out))], x)]
     drawn += [_lines(words(name), [("validation", _metric(held_out, name))], x) for name in names]
     return tuple(
-        _chart(name, series, x, best=best, refused=refused if name == "loss" else ())
+        _chart(
+            name,
+            series,
+            x,
+            best=best,
+            refused=refused if name == "loss" else (),
+            intervals=_intervals(held_out) if name == "gap" else (),
+        )
         for name, series in drawn
         if series
     )[:CHARTS]
@@ -88,8 +106,9 @@ Drawn = tuple[str, list[tuple[str, Points]]]
 def _loss(steps: Sequence[Step], held_out: Sequence[Measured], x: Scale) -> Drawn:
     raw = tuple((line.step, line.loss) for line in steps if line.loss is not None and math.isfinite(line.loss))
     average = smooth(raw)
-    train = [("train", thin(raw)), ("smooth", thin(average))] if average else [("only", raw)]
-    return _lines("loss", [*train, ("validation", _metric(held_out, "loss"))], x)
+    learned = _learned(held_out)
+    train = [("train", thin(raw)), ("batch" if learned else "smooth", thin(average))] if average else [("only", raw)]
+    return _lines("loss", [*train, ("learned", learned), ("validation", _metric(held_out, "loss"))], x)
 
 
 def _lines(name: str, series: list[tuple[str, Points]], x: Scale) -> Drawn:
@@ -99,6 +118,25 @@ def _lines(name: str, series: list[tuple[str, Points]], x: Scale) -> Drawn:
 def _metric(lines: Sequence[Measured], name: str) -> Points:
     found = ((line.step, line.metrics.get(name)) for line in lines)
     return thin(tuple((step, value) for step, value in found if value is not None and math.isfinite(value)))
+
+
+def _learned(lines: Sequence[Measured]) -> Points:
+    """The loss on a fixed sample of training rows, measured as the validation loss is."""
+    found = ((line.step, line.train.loss) for line in lines if line.train is not None)
+    return thin(tuple((step, loss) for step, loss in found if loss is not None))
+
+
+def _gap(lines: Sequence[Measured]) -> Points:
+    """After the first step: before it there is nothing to learn by heart."""
+    found = ((line.step, line.gap.value) for line in lines if line.gap is not None and line.step)
+    return thin(tuple((step, value) for step, value in found if value is not None))
+
+
+def _intervals(lines: Sequence[Measured]) -> tuple[tuple[int, float, float], ...]:
+    """(step, low, high) of each gap; none of a run of more looks than are drawn."""
+    found = [(line.step, line.gap.low, line.gap.high) for line in lines if line.gap is not None and line.step]
+    known = tuple((step, low, high) for step, low, high in found if low is not None and high is not None)
+    return known if len(known) <= MARKED else ()
 
 
 def smooth(points: Points) -> Points:
@@ -121,13 +159,29 @@ def thin(points: Points) -> Points:
     return tuple((part[len(part) // 2][0], fmean(value for _, value in part)) for part in parts)
 
 
-_NAMES = {"train": "train", "only": "train", "smooth": "moving average", "validation": "validation"}
+_NAMES = {
+    "train": "each step",
+    "only": "each step",
+    "batch": "moving average",
+    "smooth": "moving average",
+    "learned": "training rows",
+    "validation": "validation rows",
+    "gap": "validation minus training",
+}
 
 
 def _chart(
-    name: str, lines: list[tuple[str, Points]], x: Scale, *, best: int | None, refused: tuple[float, ...]
+    name: str,
+    lines: list[tuple[str, Points]],
+    x: Scale,
+    *,
+    best: int | None,
+    refused: tuple[float, ...] = (),
+    intervals: tuple[tuple[int, float, float], ...] = (),
 ) -> Chart:
-    y = Scale(*_range(lines), BOTTOM, TOP)
+    ends = [end for _, low, high in intervals for end in (low, high)]
+    low, high = _range(lines)
+    y = Scale(*(bounds([*ends, low, high, 0.0]) if name == "gap" else (low, high)), BOTTOM, TOP)
     return Chart(
         name=name,
         series=tuple(_series(style, points, x, y) for style, points in lines),
@@ -135,6 +189,8 @@ def _chart(
         values=ticks(y),
         best=None if best is None or not x.low <= best <= x.high else x(best),
         refused=refused,
+        bars=tuple((x(step), y(low), y(high)) for step, low, high in intervals),
+        zero=y(0.0) if name == "gap" else None,
         x=x,
         y=y,
     )
@@ -152,5 +208,5 @@ def _range(lines: list[tuple[str, Points]]) -> tuple[float, float]:
 def _series(style: str, points: Points, x: Scale, y: Scale) -> Series:
     pixels = tuple((x(step), y(value)) for step, value in points)
     path = "M" + "L".join(f"{across:g},{down:g}" for across, down in pixels)
-    dots = pixels if style == "validation" and len(pixels) <= 60 else ()
+    dots = pixels if style in SPARSE and len(pixels) <= MARKED else ()
     return Series(_NAMES[style], style, points, path, dots)

@@ -30,8 +30,12 @@ def write(run: Path) -> Path:
 
     Raises RunError naming the file of the run that is missing or damaged.
     """
-    page = render(view(read_run(run)))
-    target, unfinished = run / NAME, run / f".{NAME}.unfinished"
+    return placed(render(view(read_run(run))), run / NAME)
+
+
+def placed(page: str, target: Path) -> Path:
+    """Writes a page whole or not at all."""
+    unfinished = target.with_name(f".{target.name}.unfinished")
     unfinished.write_text(page, encoding="utf-8", newline="\n")
     os.replace(unfinished, target)
     return target
@@ -53,7 +57,7 @@ def render(seen: View) -> str:
             policy=policy(style, script),
             shown_rows=changed.SHOWN,
             named=ledger.EXAMPLES,
-            chart_data=[_readable(chart) for chart in seen.charts],
+            chart_data=[readable(chart) for chart in seen.charts],
         )
     )
 
@@ -106,9 +110,10 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def _readable(chart: Chart) -> dict[str, object]:
+def readable(chart: Chart) -> dict[str, object]:
     """What the pointer reads off a chart."""
     return {
+        "unit": chart.unit,
         "x": [chart.x.low, chart.x.high, chart.x.start, chart.x.stop],
         "y": [chart.y.low, chart.y.high, chart.y.start, chart.y.stop],
         "series": [{"name": line.name, "style": line.style, "points": line.points} for line in chart.series],

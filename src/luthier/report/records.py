@@ -32,6 +32,10 @@ class Interval:
     high: Known = None
     p: Known = None
     """Two-sided p-value, of differences only."""
+    p_family: Known = None
+    """The same, raised for all that was claimed with it (Holm)."""
+    seen: bool | None = None
+    """Whether a difference was seen: its interval excludes 0 and p_family agrees. None where nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class ClassResult:
     support: int = 0
     base: Accuracy = field(default_factory=Accuracy)
     tuned: Accuracy = field(default_factory=Accuracy)
+    difference: Interval = field(default_factory=Interval)
+    """In F1, paired by row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +245,100 @@ class Forgetting:
 
 
 @dataclass(frozen=True, slots=True)
+class Bin:
+    """Rows of which a model was about equally sure."""
+
+    n: int
+    confidence: Known = None
+    accuracy: Interval = field(default_factory=Interval)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The rows a model is surest of."""
+
+    n: int
+    coverage: Known = None
+    """Share of all rows."""
+    least: Known = None
+    """How sure it is of the least sure of them."""
+    accuracy: Interval = field(default_factory=Interval)
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """How far one model's confidence can be trusted."""
+
+    ece: Interval = field(default_factory=Interval)
+    ece_adaptive: Interval = field(default_factory=Interval)
+    brier: Interval = field(default_factory=Interval)
+    log_loss: Interval = field(default_factory=Interval)
+    coverage_area: Interval = field(default_factory=Interval)
+    out_of_scope_auroc: Interval = field(default_factory=Interval)
+    reliability: tuple[Bin, ...] = ()
+    abstention: tuple[Answered, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """What makes the tuned model's confidence most likely on validation rows."""
+
+    value: Known = None
+    fitted_on: int = 0
+    """Validation rows."""
+    tuned: Confidence = field(default_factory=Confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Confidence before and after, on the same rows."""
+
+    n: int = 0
+    base: Confidence = field(default_factory=Confidence)
+    tuned: Confidence = field(default_factory=Confidence)
+    temperature: Temperature | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """What the curves say against a run."""
+
+    name: str
+    sentence: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How often a run looked at its validation rows, and the share of its time that took."""
+
+    made: int = 0
+    passed: int = 0
+    """Planned, and passed over for want of time."""
+    share: Known = None
+    allowed: Known = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The loss on training rows, in evaluation mode."""
+
+    n: int = 0
+    loss: Known = None
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """All validation rows, by the checkpoint that was kept."""
+
+    n: int = 0
+    metrics: Mapping[str, Interval] = field(default_factory=dict)
+    train: Beside | None = None
+    gap: Interval | None = None
+    """Validation loss minus training loss."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """report.json."""
 
@@ -261,6 +361,10 @@ class Report:
     use: str = ""
     issues: IssueCount | None = None
     baselines: tuple[Bar, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+    looks: Looks | None = None
+    validation: Validation | None = None
+    calibration: Calibration | None = None
     forgetting: Forgetting | None = None
     """None for a run that did not measure it."""
     reads: Reads | None = None
@@ -315,6 +419,10 @@ class Step:
     epoch: Known = None
     loss: Known = None
     refused: bool = False
+    distinct: int = 0
+    """Tokens computed."""
+    logical: int = 0
+    """Tokens learned from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,9 +431,12 @@ class Measured:
 
     step: int
     kind: Literal["evaluation"]
+    epoch: Known = None
     split: str = "validation"
     n: int | None = None
     metrics: Mapping[str, Known] = field(default_factory=dict)
+    train: Beside | None = None
+    gap: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

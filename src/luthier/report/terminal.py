@@ -31,12 +31,21 @@ def summary(run: Path) -> RenderableType:
     seen = view(read_run(run))
     parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), *_reads(seen), Text()]
     parts += [_Metrics(seen), *_bar(seen), *_mended(seen)] if seen.metrics else []
-    return Group(*parts, *_forgotten(seen), *_cost(seen), Text.assemble(("report  ", "dim"), str(run / NAME)))
+    parts += [*_forgotten(seen), *_warned(seen), *_cost(seen)]
+    return Group(*parts, Text.assemble(("report  ", "dim"), str(run / NAME)))
 
 
 def _sentence(seen: View) -> Text:
     colour = {"better": "bold green", "worse": "bold red"}.get(seen.report.verdict.word, "bold yellow")
     return Text(figures.visible(seen.sentence), style=colour)
+
+
+def _warned(seen: View) -> list[Text]:
+    """What the curves say against the run, each with what may mend it."""
+    return [
+        Text.assemble(("warning ", "bold yellow"), figures.visible(one.sentence), " ", (one.remedy, "dim"), "\n")
+        for one in seen.report.warnings
+    ]
 
 
 def _forgotten(seen: View) -> list[Text]:

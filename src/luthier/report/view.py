@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from luthier.report.calibration import CalibrationView, calibration_view
 from luthier.report.changed import Changes, changes
 from luthier.report.curves import Chart, charts
 from luthier.report.figures import NOTHING, count, duration, energy, finite, memory, number, places, words
 from luthier.report.folder import Run
 from luthier.report.forgetting import ForgettingView, forgetting_view
+from luthier.report.glance import Line, best_bar, glance
 from luthier.report.ledger import Ledger, ledger, worst_first
-from luthier.report.records import ClassResult, Comparison, Confusion, Interval, Report, Verdict
+from luthier.report.records import Bar, ClassResult, Comparison, Confusion, Interval, Report, Verdict
 from luthier.report.whiskers import IntervalPlot, interval_plot
 from luthier.types import Issue
 
@@ -50,6 +52,10 @@ class View:
     judged: MetricRow
     """The metric the run was judged by."""
     plot: IntervalPlot | None
+    bar: Bar | None
+    """The best simple method, drawn beside."""
+    glance: tuple[Line, ...]
+    """What to know before scrolling."""
     key_numbers: tuple[Pair, ...]
     charts: tuple[Chart, ...]
     metrics: tuple[MetricRow, ...]
@@ -59,6 +65,11 @@ class View:
     classes: tuple[ClassResult, ...]
     """Weakest tuned F1 first."""
     confusions: tuple[Confusion, ...]
+    tested_classes: int
+    """Classes whose change was tested."""
+    looked_at: int
+    """Validation rows an evaluation during training had; 0 where none was made."""
+    calibration: CalibrationView | None
     changes: Changes | None
     forgetting: ForgettingView | None
     ledger: Ledger
@@ -74,6 +85,7 @@ def view(run: Run) -> View:
     """Prepares the page of a run."""
     report = run.report
     judged = _judged(report.verdict)
+    bar = best_bar(report)
     headline, detail = divided(sentence(report.verdict))
     return View(
         run=run,
@@ -82,13 +94,18 @@ def view(run: Run) -> View:
         headline=headline,
         detail=detail,
         judged=judged,
-        plot=interval_plot(judged.comparison),
+        plot=interval_plot(judged.comparison, bar=None if bar is None else Interval(bar.value, bar.low, bar.high)),
+        bar=bar,
+        glance=glance(run),
         key_numbers=_key_numbers(run, judged),
         charts=charts(run.steps, run.evaluations, best=report.best_step, judged_by=report.verdict.metric),
         metrics=metric_rows(report),
         whole=_whole(report),
         classes=tuple(sorted(report.classes or (), key=lambda result: result.tuned.f1 or 0.0)),
         confusions=report.confusions or (),
+        tested_classes=sum(one.difference.value is not None for one in report.classes or ()),
+        looked_at=max((line.n or 0 for line in run.evaluations), default=0),
+        calibration=calibration_view(report.calibration),
         changes=changes(run.predictions or (), judged_by=report.verdict.metric),
         forgetting=forgetting_view(report.forgetting),
         ledger=ledger(run.rows),

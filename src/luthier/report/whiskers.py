@@ -3,6 +3,7 @@
 The difference shares the scale, its zero standing under the base value, so that the three points read as one sum:
 
     base         ──●──
+    no model                 ─▲─
     tuned                       ─●─
     difference    0 ┆          ──●──
 """
@@ -35,6 +36,8 @@ class IntervalPlot:
     base: Whisker
     tuned: Whisker
     difference: Whisker
+    bar: Whisker | None
+    """The best method without a language model."""
     values: tuple[Tick, ...]
     """Ticks of the metric itself."""
     changes: tuple[Tick, ...]
@@ -43,20 +46,22 @@ class IntervalPlot:
     """Where no difference stands: under the base value."""
 
 
-def interval_plot(comparison: Comparison) -> IntervalPlot | None:
-    """The plot of one metric, or None where a value is unknown."""
+def interval_plot(comparison: Comparison, *, bar: Interval | None = None) -> IntervalPlot | None:
+    """The plot of one metric, with a simple method's value beside, or None where a value is unknown."""
     base, tuned, difference = (
         _known(interval) for interval in (comparison.base, comparison.tuned, comparison.difference)
     )
     if base is None or tuned is None or difference is None:
         return None
     shifted = tuple(value + base[0] for value in difference)
-    scale = Scale(*bounds((*base, *tuned, *shifted)), LEFT, RIGHT)
+    simple = None if bar is None else _known(bar)
+    scale = Scale(*bounds((*base, *tuned, *shifted, *(simple or ()))), LEFT, RIGHT)
     return IntervalPlot(
         width=WIDTH,
         base=_whisker(scale, *base),
         tuned=_whisker(scale, *tuned),
         difference=_whisker(scale, *shifted),
+        bar=None if simple is None else _whisker(scale, *simple),
         values=ticks(scale),
         changes=ticks(scale, origin=base[0], signed=True),
         zero=scale(base[0]),

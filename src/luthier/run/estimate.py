@@ -9,6 +9,7 @@ from luthier.evaluate.forgetting import tokens_of_forgetting
 from luthier.run.prepare import Prepared
 from luthier.train.forecast import Estimate, Forecast, estimate, forecast
 from luthier.train.log import spoken
+from luthier.train.pace import rows_per_look
 from luthier.words import counted
 
 FORWARD_SHARE = 0.4
@@ -52,7 +53,7 @@ def expect(prepared: Prepared) -> Expected:
     size = forecast(prepared.sequences, recipe.train, prepared.replayed.replay if prepared.replayed else None)
     cost = estimate(prepared.model, recipe.objective, size)
     forgetting = _forgetting_tokens(prepared)
-    more = 1 + (_evaluation_tokens(prepared) + forgetting) / max(1, size.distinct)
+    more = 1 + (_evaluation_tokens(prepared, size.distinct) + forgetting) / max(1, size.distinct)
     forgetting_s = cost.seconds * forgetting / max(1, size.distinct)
     cost = replace(cost, seconds=cost.seconds * more, energy_wh=cost.energy_wh * more)
     learned = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
@@ -70,12 +71,20 @@ def _forgetting_tokens(prepared: Prepared) -> int:
     return round(FORWARD_SHARE * (read + DECODING * written + rows * _asked_tokens(prepared)))
 
 
-def _evaluation_tokens(prepared: Prepared) -> int:
-    """What evaluating costs, in tokens of training: the test twice, the validation sample at every look."""
+def _evaluation_tokens(prepared: Prepared, trained: int) -> int:
+    """What evaluating costs, in tokens of training: the test twice, all validation rows once, and the looks between.
+
+    Looks take no more than their share, the last one apart.
+    """
     train = prepared.recipe.train
-    looks = train.evaluations_per_epoch * train.epochs
-    rows = len(prepared.asked) + len(prepared.compared) + looks * len(prepared.watched)
-    return round(rows * FORWARD_SHARE * _asked_tokens(prepared))
+    a_row = FORWARD_SHARE * _asked_tokens(prepared)
+    trained_rows = len(prepared.sequences) * train.epochs
+    rows = rows_per_look(len(prepared.watched), share=train.evaluation_share, rows_trained=round(trained_rows))
+    looks = train.evaluations_per_epoch * train.epochs * rows * a_row
+    if train.evaluation_share < 1:
+        looks = min(looks, max(rows * a_row, trained * train.evaluation_share / (1 - train.evaluation_share)))
+    held_out = len(prepared.asked) + len(prepared.compared) + len(prepared.splits["validation"])
+    return round(held_out * a_row + looks)
 
 
 def _asked_tokens(prepared: Prepared) -> float:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.errors import RunError
-from luthier.evaluate import Evaluation, evaluate, evaluation, lower_is_better, read_predictions, write_predictions
+from luthier.evaluate import Evaluation, evaluation, lower_is_better, read_predictions, write_predictions
 from luthier.methods import restore, save, switched_off
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
 from luthier.run import forget
 from luthier.run.assess import judge
 from luthier.run.assistant import recipe_of
+from luthier.run.course import course
 from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
 from luthier.run.folder import Spent, same_data, write_beginning
@@ -25,14 +26,12 @@ from luthier.run.outcome import report
 from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
 from luthier.run.visible import foreseen, told_visible
+from luthier.run.watch import Watch, validated, validation_json
 from luthier.train.log import Progress, StepRecord
 from luthier.train.loop import TrainResult, fit
 from luthier.train.meter import Meter
 from luthier.train.options import Hooks
 from luthier.types import Example, Json
-
-LOOK_RESAMPLES = 20
-"""Resamples of an evaluation during training, which reads the values and not their intervals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +136,7 @@ def _evaluated(prepared: Prepared, rows: Sequence[Example], title: str, show: Sh
 
 def _hooks(prepared: Prepared, progress: Progress, spent: Spent) -> Hooks:
     recipe, model = prepared.recipe, prepared.model
-    watched = prepared.watched
-
-    def judged(step: int) -> dict[str, float]:
-        found = evaluate(model, watched, prepared.task, budget=recipe.evaluate.token_budget, resamples=LOOK_RESAMPLES)
-        return {name: interval.value for name, interval in found.metrics.items()}
+    watch = Watch(prepared)
 
     def stepped(record: StepRecord) -> None:
         progress.step(record)
@@ -155,10 +150,11 @@ def _hooks(prepared: Prepared, progress: Progress, spent: Spent) -> Hooks:
     return Hooks(
         save_weights=saved,
         restore_weights=lambda folder: restore(model.network, folder),
-        evaluate=judged if watched else None,
+        evaluate=watch.answers if watch.rows else None,
+        measure=watch.losses if watch.rows else None,
         metric=prepared.task.primary,
         higher_is_better=not lower_is_better(prepared.task.primary),
-        rows=len(watched),
+        rows=watch.rows,
         step=stepped,
         evaluated=progress.evaluation,
         say=progress.say,
@@ -181,23 +177,15 @@ def _finish(
     tuned = _evaluated(prepared, prepared.asked, "after tuning", show) if prepared.asked else None
     if tuned is not None:
         write_predictions(folder / "predictions.jsonl", tuned.rows, None if base is None else base.rows)
-    validation = _validated(prepared, folder, show) if tuned is not None else None
+    held_out = validated(prepared, folder, show)
     forgot = forget.after(prepared, folder, could, show)
     before = looked(prepared, folder) if tuned is not None else ()
-    made = report(prepared, folder, base, tuned, result, expected, spent.read(), before, validation)
+    made = report(prepared, folder, base, tuned, result, expected, spent.read(), before, held_out)
+    made |= {"validation": validation_json(prepared, held_out), **course(prepared, folder, result)}
     made["forgetting"] = forgot
     write_json(folder / "report.json", made)
     write_report(folder)
     return made
-
-
-def _validated(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
-    """The tuned model on the watched rows, kept beside the test rows: what a choice's temperature is fitted on."""
-    if prepared.task.kind != "choice" or not prepared.recipe.evaluate.margin or not prepared.watched:
-        return None
-    found = _evaluated(prepared, prepared.watched, "confidence", show)
-    write_predictions(folder / "validation.jsonl", found.rows, split="validation")
-    return found
 
 
 def _check_place(folder: Path) -> None:

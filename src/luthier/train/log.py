@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from luthier.stats import Interval
+from luthier.train.look import Losses
 from luthier.types import Json
 
 PLAIN_LINE_EVERY_S = 30.0
@@ -67,6 +69,11 @@ class EvaluationRecord:
     seconds: float
     best: bool
     """Whether it is the best so far."""
+    validation: Losses | None = None
+    train: Losses | None = None
+    """Of a fixed sample of training rows, measured alike."""
+    gap: Interval | None = None
+    """Validation loss minus training loss."""
 
     def line(self) -> dict[str, Json]:
         """The record as a line of metrics.jsonl."""
@@ -79,7 +86,16 @@ class EvaluationRecord:
             "metrics": dict(self.metrics),
             "seconds": self.seconds,
             "best": self.best,
+            **self._measured(),
         }
+
+    def _measured(self) -> dict[str, Json]:
+        """The training rows' loss beside, the gap, and what each row spent, by which later looks are compared."""
+        both = {"validation": self.validation, "train": self.train}
+        found: dict[str, Json] = {"losses": {name: one.line() for name, one in both.items() if one is not None}}
+        if self.train is not None:
+            found = {"train": {"n": self.train.rows, "loss": self.train.mean}, **found}
+        return found if self.gap is None else {**found, "gap": dict(asdict(self.gap))}
 
 
 class MetricsLog:
@@ -146,9 +162,9 @@ class Progress:
     def evaluation(self, record: EvaluationRecord) -> None:
         """Shows the figures of an evaluation."""
         figures = "  ".join(f"{name} {value:.4g}" for name, value in record.metrics.items())
-        self.say(
-            f"step {record.step}  on {record.n} validation rows: {figures}{'  (best so far)' if record.best else ''}"
-        )
+        beside = "" if record.train is None else f"  (train loss {record.train.mean:.4g})"
+        best = "  (best so far)" if record.best else ""
+        self.say(f"step {record.step}  on {record.n} validation rows: {figures}{beside}{best}")
 
     def say(self, sentence: str) -> None:
         """Prints a sentence above the bar, unless silent."""
@@ -199,4 +215,6 @@ def spoken(seconds: float) -> str:
 def _finite(value: Json) -> Json:
     if isinstance(value, dict):
         return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

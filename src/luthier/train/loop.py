@@ -7,7 +7,6 @@ it that a run ends with the same bits whether or not it was stopped on the way, 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -27,8 +26,10 @@ from luthier.train.checkpoint import Checkpoints
 from luthier.train.interrupt import interruption
 from luthier.train.loader import Plan, ahead, plan
 from luthier.train.log import EvaluationRecord, MetricsLog, StepRecord
+from luthier.train.look import Look
 from luthier.train.optim import adamw, learning_rate, optimizer_tensors, restore_optimizer, trainable
 from luthier.train.options import Hooks, TrainOptions
+from luthier.train.pace import Pace, rows_per_look
 from luthier.train.state import TrainState
 from luthier.train.step import update
 from luthier.types import TokenSequence
@@ -56,6 +57,12 @@ class TrainResult:
     logical: int
     seconds: float
     """Time spent in steps, over all resumptions."""
+    looks: int
+    """Evaluations made while training."""
+    passed: int
+    """Planned ones that were not, for want of time."""
+    looking: float
+    """Time spent in them."""
 
 
 def fit(
@@ -78,18 +85,21 @@ def fit(
     Raises RunError for a folder that holds another run, DivergedError after too many non-finite steps, and what
     planning or a hook raises.
     """
-    run = _Run(model, objective, options, plan(sequences, options, replay), folder, hooks, options.lr or default_lr)
+    lr = default_lr if options.lr is None else options.lr
+    run = _Run(model, objective, options, plan(sequences, options, replay), folder, hooks, lr)
     with ExitStack() as stack:
         stack.enter_context(run.checkpoints.alone())
         run.begin(resume=resume)
         stack.callback(run.metrics.close)
         wished = stack.enter_context(interruption(hooks.say))
         stack.enter_context(torch.random.fork_rng())
+        if run.state.step == 0:
+            run.measure()
         todo = range(run.state.step, 0 if run.state.stopped_early else run.plan.steps)
         for step, batches in stack.enter_context(closing(ahead(run.plan.batches, todo))):
             run.step(step, batches)
             if run.plan.evaluated(step + 1):
-                run.evaluate()
+                run.look()
             if wished.is_set() or run.state.stopped_early or run.plan.saved(step + 1):
                 run.save()
             if wished.is_set() or run.state.stopped_early:
@@ -119,6 +129,9 @@ class _Run:
         self.checkpoints = Checkpoints(folder, keep=options.keep_checkpoints, say=hooks.say)
         self.state = TrainState()
         self.identity = plan.fingerprint()
+        share, trained = options.evaluation_share, plan.steps * options.examples_per_step
+        rows = rows_per_look(hooks.rows, share=share, rows_trained=trained)
+        self.pace = Pace(share, plan.steps, options.examples_per_step, rows)
 
     def begin(self, *, resume: bool) -> None:
         """Starts fresh or where the newest proven checkpoint stands. Raises RunError where neither is right."""
@@ -148,7 +161,7 @@ class _Run:
 
     def step(self, step: int, batches: Sequence[Batch]) -> None:
         """Takes one step and writes it down. Raises DivergedError when one too many was refused."""
-        began = time.perf_counter()
+        began = self.hooks.clock()
         torch.manual_seed(_key(self.options.seed, step))
         self.model.network.train()
         lr = learning_rate(step, self.plan.steps, self.lr, self.options)
@@ -162,33 +175,60 @@ class _Run:
             grad_norm=came.grad_norm,
             distinct=sum(batch.distinct for batch in batches),
             logical=sum(batch.logical for batch in batches),
-            seconds=time.perf_counter() - began,
+            seconds=self.hooks.clock() - began,
             refused=came.refused,
             logged=came.logged,
         )
         self._note(record)
 
-    def evaluate(self) -> None:
-        """Judges the network, and remembers whether it is the best so far."""
+    def measure(self) -> None:
+        """The losses alone: before the first step, and where more cannot be afforded."""
+        if self.hooks.measure is None:
+            return
+        began = self.hooks.clock()
+        found = self.hooks.measure(self.pace.rows)
+        took = self.hooks.clock() - began
+        self.state = replace(self.state, measure=took, measuring=self.state.measuring + took)
+        self._looked(found, took)
+
+    def look(self) -> None:
+        """Judges the network where that can be afforded, and remembers whether it is the best so far."""
         if self.hooks.evaluate is None:
             return
-        began, metric = time.perf_counter(), self.hooks.metric
-        figures = self.hooks.evaluate(self.state.step)
-        if metric not in figures:
-            raise RunError(f"the evaluation brought {sorted(figures)}, but {metric!r} is to decide the best checkpoint")
+        if not self.pace.whole(self.state):
+            self.state = replace(self.state, passed=self.state.passed + 1)
+            if self.pace.losses(self.state):
+                self.measure()
+            return
+        began, metric = self.hooks.clock(), self.hooks.metric
+        found = self.hooks.evaluate(self.pace.rows)
+        if metric not in found.metrics:
+            raise RunError(
+                f"the evaluation brought {sorted(found.metrics)}, but {metric!r} is to decide the best checkpoint"
+            )
         self.state = self.state.judged(
-            figures[metric],
+            found.metrics[metric],
             higher_is_better=self.hooks.higher_is_better,
             min_gain=self.options.min_gain,
             patience=self.options.patience,
         )
+        took = self.hooks.clock() - began
+        self.state = replace(self.state, look=took, looks=self.state.looks + 1)
+        self._looked(found, took)
+
+    def _looked(self, found: Look, took: float) -> None:
+        """Writes down and tells what a look found."""
+        self.state = replace(self.state, looking=self.state.looking + took)
         record = EvaluationRecord(
             step=self.state.step,
             epoch=self.state.step / self.plan.steps_per_epoch,
-            n=self.hooks.rows,
-            metrics=figures,
-            seconds=time.perf_counter() - began,
+            n=self.pace.rows,
+            metrics=found.metrics,
+            seconds=took,
             best=self.state.best_step == self.state.step,
+            validation=found.validation,
+            train=found.train,
+            gap=found.gap,
         )
         self.metrics.write(record)
         if self.hooks.evaluated is not None:
@@ -213,6 +253,9 @@ class _Run:
             distinct=state.distinct,
             logical=state.logical,
             seconds=state.seconds,
+            looks=state.looks,
+            passed=state.passed,
+            looking=state.looking,
         )
 
     def _note(self, record: StepRecord) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 
 from luthier.errors import RecipeError
 from luthier.train.log import EvaluationRecord, StepRecord
+from luthier.train.look import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class TrainOptions:
     epochs: float = 3.0
     """Passes over the training rows; a fraction is allowed."""
     lr: float | None = None
-    """Highest learning rate; None takes the method's own."""
+    """Highest learning rate; None takes the method's own, 0 changes nothing (a control)."""
     examples_per_step: int = 16
     """Examples an optimizer step averages over; how they are cut into micro-batches changes nothing."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -39,7 +41,11 @@ class TrainOptions:
     token_budget: int = 4096
     """Distinct tokens a micro-batch may hold: the setting that decides memory, and nothing else."""
     evaluations_per_epoch: int = 4
-    """How often an epoch is evaluated and saved, evenly spread; the last step always is."""
+    """How often an epoch is saved and evaluated, evenly spread, as far as evaluation_share allows; the last step
+    always is."""
+    evaluation_share: float = 0.1
+    """Share of the time of training that those evaluations may take; where they would take more, fewer are made. At 1
+    all are made, on all rows of evaluate.validation_rows, whatever the clock says."""
     patience: int | None = 6
     """Evaluations without a gain before training stops; None never stops early."""
     min_gain: float = 0.0
@@ -63,7 +69,7 @@ class TrainOptions:
         """Each bounded field, whether its value holds, and the bound in words."""
         return [
             ("epochs", 0 < self.epochs < math.inf, "above 0"),
-            ("lr", self.lr is None or 0 < self.lr < math.inf, "above 0"),
+            ("lr", self.lr is None or 0 <= self.lr < math.inf, "0 or more"),
             ("examples_per_step", self.examples_per_step >= 1, "at least 1"),
             ("warmup", 0 <= self.warmup <= 1, "a share in [0, 1]"),
             ("min_lr", 0 <= self.min_lr <= 1, "a share in [0, 1]"),
@@ -73,6 +79,7 @@ class TrainOptions:
             ("clip", self.clip > 0, "above 0 (inf never clips)"),
             ("token_budget", self.token_budget >= 1, "at least 1"),
             ("evaluations_per_epoch", self.evaluations_per_epoch >= 1, "at least 1"),
+            ("evaluation_share", 0 < self.evaluation_share <= 1, "a share in (0, 1]"),
             ("patience", self.patience is None or self.patience >= 1, "at least 1, or none"),
             ("min_gain", 0 <= self.min_gain < math.inf, "0 or more"),
             ("max_refused", self.max_refused >= 0, "0 or more"),
@@ -90,17 +97,21 @@ class Hooks:
     """Writes what is trained into a folder, bit for bit."""
     restore_weights: Callable[[Path], None]
     """Reads it back from there into the network."""
-    evaluate: Callable[[int], dict[str, float]] | None = None
-    """Judges the network after a step: metric name -> value."""
+    evaluate: Callable[[int], Look] | None = None
+    """Judges the network on so many validation rows."""
+    measure: Callable[[int], Look] | None = None
+    """The same without asking: the losses alone, as they are before the first step."""
     metric: str = "loss"
     """The metric among those that decides the best checkpoint and early stopping."""
     higher_is_better: bool = False
     """Which way that metric gains."""
     rows: int = 0
-    """How many validation rows `evaluate` judges; written beside its figures."""
+    """Most validation rows that it can be asked to look at."""
     step: Callable[[StepRecord], None] | None = None
     """Told of every step, refused ones too."""
     evaluated: Callable[[EvaluationRecord], None] | None = None
     """Told of every evaluation."""
+    clock: Callable[[], float] = time.perf_counter
+    """Seconds, by which it is decided how often looking can be afforded."""
     say: Callable[[str], None] = print
     """Told, in a sentence, what a person should know: a fallback, a refused step, a request to stop."""

@@ -30,6 +30,18 @@ class TrainState:
     """Tokens learned from so far, before sharing."""
     seconds: float = 0.0
     """Time spent in steps so far."""
+    looking: float = 0.0
+    """Time spent in evaluations so far."""
+    look: float | None = None
+    """Time the latest whole evaluation took."""
+    measuring: float = 0.0
+    """Of it, in evaluations that measured the losses alone."""
+    measure: float | None = None
+    """Time the latest of those took."""
+    looks: int = 0
+    """Whole evaluations made."""
+    passed: int = 0
+    """Planned evaluations that were not made whole, for want of time."""
     metrics_bytes: int = 0
     """Length of metrics.jsonl at this moment: what comes after it belongs to steps that will be taken again."""
 

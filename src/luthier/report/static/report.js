@@ -41,7 +41,7 @@
     const show = (step) => {
       const across = place(chart.x, step);
       line.setAttribute("d", `M${across} ${chart.y[3]}V${chart.y[2]}`);
-      readout.replaceChildren(`step ${step.toLocaleString("en")}`);
+      readout.replaceChildren(`${chart.unit} ${step.toLocaleString("en")}`);
       chart.series.forEach((series, index) => {
         const [at, value] = nearest(series.points, step);
         const down = place(chart.y, value);
