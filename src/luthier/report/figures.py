@@ -120,7 +120,7 @@ def words(name: str) -> str:
     return " ".join(_SPELLED.get(part, part) for part in name.split("_"))
 
 
-_SPELLED = {"f1": "F1", "bleu": "BLEU", "chrf": "chrF", "rouge": "ROUGE", "l": "L", "ter": "TER"}
+_SPELLED = {"f1": "F1", "bleu": "BLEU", "chrf": "chrF", "rouge": "ROUGE", "l": "L", "ter": "TER", "mcc": "MCC"}
 
 
 def visible(text: str) -> str:

@@ -31,12 +31,8 @@ def glance(run: Run) -> tuple[Line, ...]:
     """What a reader should know before scrolling; what was not measured is said to be so."""
     report = run.report
     measured = (got_worse(report), *_forgot(report), *_bar(report)) if report.metrics else ()
-    return (
-        *measured,
-        *_cost(run),
-        *_reads(report),
-        *(Line("watch out", one.sentence, one.remedy, "worse") for one in report.warnings),
-    )
+    warned = (Line("watch out", one.sentence, tone="worse") for one in report.warnings)
+    return (*measured, *_cost(run), *warned, *_reads(report))
 
 
 def got_worse(report: Report) -> Line:
