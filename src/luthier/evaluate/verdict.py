@@ -1,4 +1,4 @@
-"""Base beside tuned on the same rows: better, worse, the same, or not enough rows to tell; the numbers in a sentence."""
+"""Base beside tuned on the same rows: better, worse, no difference, or too few rows to tell, in numbers and a sentence."""
 
 from __future__ import annotations
 
