@@ -1,4 +1,4 @@
-"""Base beside tuned on the same rows: better, worse, no difference, or too few rows to tell, in numbers and a sentence."""
+"""Base beside tuned on the same rows: better, worse, no difference, or too few rows to tell, as a sentence."""
 
 from __future__ import annotations
 
