@@ -409,3 +409,55 @@ def test_a_split_that_leaves_a_part_empty_is_refused(tmp_path):
     assert done.exit_code == 2
     assert "no row is left for" in " ".join(done.output.split())
     assert not (tmp_path / "m").exists()
+
+
+def both_mended(tmp_path: Path, *, test_copies: int) -> tuple[str, dict]:
+    """What the terminal says, and machines read, of a training file with two copies and a test file with some."""
+    train = table(tmp_path / "train.csv", [*CLEAN, CLEAN[0], CLEAN[1]])
+    asked = [(f"over the {place} it said {SOUNDS[n % 3][0]} again", SOUNDS[n % 3][1]) for n, place in enumerate(PLACES)]
+    test = table(tmp_path / "test.csv", [*asked, *asked[:test_copies]])
+    words = ("check", train, "--test", test, "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "f")
+    words = (*words, "--silent", "near_duplicate", "--silent", "near_leak")
+    return " ".join(luthier(*words).output.split()), json.loads(luthier(*words, "--json").stdout)["mended"]
+
+
+def test_what_is_left_out_is_told_by_file_and_a_shorter_test_file_is_warned_of(tmp_path):
+    told, facts = both_mended(tmp_path, test_copies=3)
+    assert "left out 5 duplicate (2 train, 3 test)" in told
+    assert [one["by_file"] for one in facts["done"] if one["check"] == "duplicate"] == [{"train": 2, "test": 3}]
+    warning = "the test file lost 3 rows: scores on it compare no longer with those published on the whole file"
+    assert f"warning: {warning}" in told
+    assert warning in facts["warnings"] == json.loads((tmp_path / "f" / "fixes.json").read_text())["warnings"]
+
+
+def test_control_a_test_file_that_stands_as_it_was_is_not_warned_of(tmp_path):
+    told, facts = both_mended(tmp_path, test_copies=0)
+    assert "left out 2 duplicate (2 train)" in told
+    assert "the test file" not in told
+    assert facts["warnings"] == []
+
+
+def test_one_mended_file_says_how_to_train_on_it(tmp_path, base):
+    train = tmp_path / "rows.csv"
+    with train.open("w", newline="") as file:
+        csv.writer(file).writerows([("said", "by"), *CLEAN, CLEAN[0]])
+    words = ("check", train, "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "f", "--input", "said")
+    words = (*words, "--output", "by", "--silent", "near_duplicate")
+    command = json.loads(luthier(*words, "--json").stdout)["mended"]["train"]
+    assert command == f"luthier train --data {tmp_path / 'f' / 'rows.csv'} --input said --output by"
+    told = luthier(*words).output
+    shown = told[told.index("luthier train") :].split("\nledger:")[0].replace("\\\n", "")
+    assert "".join(shown.split()) == "".join(command.split())
+    assert luthier(*shlex.split(command)[1:], f"model.name={base}", "--dry-run", "--json").exit_code == 0
+
+
+@pytest.mark.parametrize(("by", "loud"), [("weight", True), ("cap=20", False)])
+def test_labels_that_weights_make_count_many_times_over_are_named(tmp_path, by, loud):
+    draw = random.Random(4)
+    labels = [*["dog"] * 30, *["cat"] * 25, "N/A", "TODO", "TODO"]
+    rows = [(" ".join(f"word{draw.randrange(900)}" for _ in range(12)), label) for label in labels]
+    words = ("check", table(tmp_path / "t.csv", rows), "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "f")
+    warned = json.loads(luthier(*words, "--balance", by, "--json").stdout)["mended"]["warnings"]
+    said = "2 labels a weight above 5: 'N/A' 14.5 (1 row), 'TODO' 7.2 (2 rows); a label"
+    assert any(said in one for one in warned) == loud
+    assert not any("'dog'" in one for one in warned)

@@ -17,6 +17,10 @@ from luthier.words import counted
 
 WEIGHT = "weight"
 """Column of the rows' loss weights; `data.weight` names it to a run."""
+HEAVY = 5
+"""Weight of a row above which its label is named in a warning; the average is 1."""
+NAMED = 8
+"""Labels named there at most, rarest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,21 @@ def balanced(corpus: Corpus, options: Balance) -> tuple[dict[str, str], dict[str
         return {}, even | {row.id: _weight(row.label or "", counts) for row in rows}
     most = options.rows if options.rows is not None else median_low(counts.values())
     return _over(rows, counts, most, corpus.options.seed), {}
+
+
+def heavy(corpus: Corpus, options: Balance) -> str | None:
+    """The labels whose rows a weight makes count many times over: a misspelt or made-up label is the rarest of all."""
+    counts = Counter(corpus.rows[at].label or "" for at in corpus.of("train"))
+    weights = {label: _weight(label, counts)[0] for label in counts} if options.by == "weight" else {}
+    found = sorted((label for label in weights if weights[label] > HEAVY), key=lambda label: (counts[label], label))
+    if not found:
+        return None
+    said = ", ".join(f"{label!r} {weights[label]:.1f} ({counted(counts[label], 'row')})" for label in found[:NAMED])
+    more = f" and {len(found) - NAMED:,} more labels" if len(found) > NAMED else ""
+    return (
+        f"--balance weight gives each row of {counted(len(found), 'label')} a weight above {HEAVY}: {said}{more}; "
+        "a label that is a slip or no label at all counts as much as any other: mend or leave out such rows first"
+    )
 
 
 def lavish(corpus: Corpus, options: Balance) -> str | None:

@@ -19,7 +19,7 @@ from luthier.data.raw import texts
 from luthier.data.read import LeftOut
 from luthier.data.split import SplitOptions
 from luthier.errors import RecipeError
-from luthier.run.mend.balance import Balance, balanced, lavish
+from luthier.run.mend.balance import Balance, balanced, heavy, lavish
 from luthier.run.mend.part import generous, parted
 from luthier.types import Example, Issue, Message
 
@@ -168,7 +168,7 @@ class _Draft:
 
     def balance(self, options: Balance, warnings: list[str]) -> dict[str, tuple[float, Reason]]:
         """Leaves rows out, or gives the weight of every row."""
-        warnings += [costs] if (costs := lavish(self.corpus, options)) else []
+        warnings += [said for ask in (lavish, heavy) if (said := ask(self.corpus, options))]
         drops, given = balanced(self.corpus, options)
         self._leave_out({row: Reason("balance", why) for row, why in drops.items()})
         return {row: (weight, Reason("balance", why)) for row, (weight, why) in given.items()}

@@ -9,7 +9,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from luthier.run.mend.balance import WEIGHT
 from luthier.run.mend.undo import Undone
 from luthier.run.mend.write import Fixed
 from luthier.types import Json
@@ -38,7 +37,8 @@ def told(fixed: Fixed) -> list[RenderableType]:
     table.add_column(overflow="fold")
     for (action, check), (count, first) in fixed.done.items():
         more = ", ..." if count > len(first) else ""
-        table.add_row(action, f"{count:,}", check.replace("_", " "), Text(", ".join(first) + more, style="dim"))
+        named = check.replace("_", " ") + _by_file(fixed, action, check)
+        table.add_row(action, f"{count:,}", named, Text(", ".join(first) + more, style="dim"))
     parts += [table] if fixed.done else []
     parts += [Text(f"warning: {warning}", style="bold yellow") for warning in fixed.warnings]
     if fixed.remaining:
@@ -56,7 +56,13 @@ def as_json(fixed: Fixed) -> dict[str, Json]:
         "files": {role: {"path": str(path), "rows": fixed.rows[role]} for role, path in fixed.files.items()},
         "rows_read": fixed.read,
         "done": [
-            {"action": action, "check": check, "rows": count, "first": list(first)}
+            {
+                "action": action,
+                "check": check,
+                "rows": count,
+                "by_file": dict(fixed.shares[action, check]),
+                "first": list(first),
+            }
             for (action, check), (count, first) in fixed.done.items()
         ],
         "left_to_you": dict(fixed.remaining),
@@ -64,7 +70,7 @@ def as_json(fixed: Fixed) -> dict[str, Json]:
         "undo_gives": fixed.exact,
         "withheld": fixed.withheld,
         "warnings": list(fixed.warnings),
-        **({"train": " ".join(_to_train(fixed))} if fixed.divided else {}),
+        **({"train": " ".join(command)} if (command := _to_train(fixed)) else {}),
     }
 
 
@@ -85,6 +91,13 @@ def _head(fixed: Fixed) -> str:
     return f"mended: {counted(fixed.read, 'row')} read, now {files}"
 
 
+def _by_file(fixed: Fixed, action: str, check: str) -> str:
+    """` (165 train, 160 test)` where several files were read."""
+    if fixed.divided or len(fixed.files) == 1:
+        return ""
+    return f" ({', '.join(f'{rows:,} {role}' for role, rows in fixed.shares[action, check].items())})"
+
+
 def _verdict(fixed: Fixed) -> Text:
     """Whether the mended rows may be trained on, whatever the rows that were read did."""
     if not fixed.stops:
@@ -94,13 +107,13 @@ def _verdict(fixed: Fixed) -> Text:
 
 
 def _to_train(fixed: Fixed) -> list[str]:
-    """How to train on a file that was divided: the words of a command line, an option with its value each."""
-    if not fixed.divided:
+    """How to train on what was written: the words of a command line, an option with its value each."""
+    if not fixed.rows["train"]:
         return []
     options = {"train": "--data", "validation": "--validation", "test": "--test"}
     words = [f"{options[role]} {quote(str(path))}" for role, path in fixed.files.items()]
-    # A run draws what it lacks from the training file, which has given its rows away already.
-    words += [f"data.{role}=0" for role in options if role not in fixed.files]
+    # A run draws what it lacks from the training file, which has given its rows away already if it was divided.
+    words += [f"data.{role}=0" for role in options if fixed.divided and role not in fixed.files]
     short = {f"data.{name}": f"--{name}" for name in ("input", "output", "group")}
     words += [
         f"{short[key]} {quote(value)}" if key in short else quote(f"{key}={value}")
@@ -111,8 +124,6 @@ def _to_train(fixed: Fixed) -> list[str]:
 
 def _next(fixed: Fixed) -> list[str]:
     lines = ["train: " + " \\\n    ".join(command)] if (command := _to_train(fixed)) else []
-    if fixed.weighted and not fixed.divided:
-        lines.append(f"train with data.weight={WEIGHT}, or the weights are not used")
     lines += [f"{role}: no row is left; read the ledger" for role, count in fixed.rows.items() if not count]
     if not fixed.done:
         return lines

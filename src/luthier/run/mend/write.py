@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from hashlib import file_digest, sha256
@@ -24,6 +24,7 @@ from luthier.run.mend.folder import Source, named, refuse_loss
 from luthier.run.mend.ledger import LINES, Exact, Origin, Summary, read_as, save
 from luthier.run.mend.plan import Plan, Reason
 from luthier.types import Json
+from luthier.words import counted
 
 AGAIN = ("format", "input", "output", "group", "weight", "system", "instruction", "encoding", "learn")
 """Settings that a mended file is read with as its original was."""
@@ -42,6 +43,8 @@ class Fixed:
     read: int
     done: Mapping[tuple[str, str], tuple[int, tuple[str, ...]]]
     """(what was done, the check that asked for it) -> how many rows, and the first of them."""
+    shares: Mapping[tuple[str, str], Mapping[str, int]]
+    """The same keys -> of how many rows of each file that was read, by role."""
     remaining: Mapping[str, int]
     """Findings that are left to people, by check."""
     stops: Mapping[str, int]
@@ -50,8 +53,6 @@ class Fixed:
     """What an undo gives back at least."""
     withheld: int
     """Rows whose text the ledger must not hold."""
-    weighted: bool
-    """Whether rows have a column of weights now."""
     divided: bool
     """Whether one file became several."""
     settings: Mapping[str, str]
@@ -66,13 +67,20 @@ class _Log:
     rows: Counter[str] = field(default_factory=Counter)
     done: Counter[tuple[str, str]] = field(default_factory=Counter)
     first: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    shares: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    changed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(role, what was done) -> rows that are gone or read otherwise; a weight alone changes no text."""
     read: int = 0
     withheld: int = 0
 
-    def note(self, entry: Mapping[str, Json]) -> None:
-        for check in str(entry["check"]).split(", "):
+    def note(self, entry: Mapping[str, Json], role: str) -> None:
+        """role: of the file that the row stood in."""
+        named = str(entry["check"]).split(", ")
+        self.changed[role, str(entry["action"])] += named != ["balance"]
+        for check in named:
             key = (str(entry["action"]), check)
             self.done[key] += 1
+            self.shares.setdefault(key, Counter())[role] += 1
             if len(self.first.setdefault(key, [])) < 3:
                 self.first[key].append(str(entry["id"]))
 
@@ -98,22 +106,34 @@ def write(sources: Mapping[str, Source], folder: Path, plan: Plan, data: DataOpt
     for name, draft in drafts.items():
         draft.replace(folder / name)
     digests = {name: sha256_of(folder / name) for name in drafts}
-    save(folder, Summary(tuple(origins), names, digests, log.withheld, plan.warnings))
+    warnings = (*plan.warnings, *_held_out(log))
+    save(folder, Summary(tuple(origins), names, digests, log.withheld, warnings))
     return Fixed(
         folder=folder,
         files={role: folder / name for role, name in names.items()},
         rows={role: log.rows[role] for role in names},
         read=log.read,
         done={key: (count, tuple(log.first[key])) for key, count in log.done.most_common()},
+        shares={key: dict(by_role) for key, by_role in log.shares.items()},
         remaining=dict(Counter(issue.check for issue in plan.remaining).most_common()),
         stops=dict(Counter(issue.check for issue in plan.stops)),
         exact=max((one.exact for one in origins), key=EXACT.index),
         withheld=log.withheld,
-        weighted=bool(plan.weights),
         divided=plan.parts is not None,
         settings=_settings(data, origins[0].form, weighted=bool(plan.weights)),
-        warnings=plan.warnings,
+        warnings=warnings,
     )
+
+
+def _held_out(log: _Log) -> Iterator[str]:
+    """What was done to the rows that scores are measured on."""
+    for role in ("validation", "test"):
+        lost, reworded = log.changed[role, "left out"], log.changed[role, "rewritten"]
+        said = [f"lost {counted(lost, 'row')}"] if lost else []
+        said += [f"has {counted(reworded, 'row')} with other words"] if reworded else []
+        if said:
+            apart = "scores on it compare no longer with those published on the whole file"
+            yield f"the {role} file {' and '.join(said)}: {apart}"
 
 
 def _drafted(
@@ -190,7 +210,7 @@ class _Desk:
         entry |= {"to": part} if part != self.role and reason is None else {}
         entry |= {"text": one.text} if entry["action"] != "moved" else {}
         entry = self._withheld(entry, one) if self.plan.redact is not None else entry
-        self.log.note(entry)
+        self.log.note(entry, self.role)
         self.ledger.write(f"{on_a_line(entry)}\n".encode())
 
     def _mended(self, name: str, values: dict[str, Json]) -> tuple[dict[str, Json], list[Reason]]:
