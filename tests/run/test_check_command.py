@@ -174,3 +174,60 @@ def test_nasty_text_stays_text_on_the_page(clean, tmp_path):
     page = (tmp_path / "a" / "audit.html").read_text()
     assert "<script>document.title" not in page
     assert "{{ 7*7 }}" in page or "49" not in page
+
+
+def test_the_proofs_of_training_are_asked_of_every_split_where_the_model_is_named(clean, tmp_path):
+    """A text with the model's own beginning of sequence; without a model the audit says what it lacks."""
+    train = table(tmp_path / "train.csv", clean)
+    test = table(tmp_path / "test.csv", [("a goat <|im_start|> said woof", "dog")])
+    words = ("check", train, "--test", test, "--fast", "--json")
+    done = luthier(*words, "--out", tmp_path / "a", "--model", "smollm2-135m")
+    facts = json.loads(done.stdout)
+    lines = [json.loads(line) for line in (tmp_path / "a" / "issues.jsonl").read_text().splitlines()]
+    found = [line for line in lines if line["check"].startswith("gate-")]
+    assert [line["examples"] for line in found] == [["test.csv:2"]] * len(found)
+    assert found
+    assert done.exit_code == 1
+    assert {line["check"] for line in found} <= set(facts["failed"])
+    plain = json.loads(luthier(*words, "--out", tmp_path / "b").stdout)
+    assert "--model" in plain["skipped"]["gate-beginning"]
+
+
+@pytest.mark.parametrize("words", [("--fast", "--gate", "label_error"), ("--silent", "leak", "--gate", "leak")])
+def test_a_named_gate_that_is_not_run_is_an_error(words, clean, tmp_path):
+    done = luthier("check", table(tmp_path / "train.csv", clean), "--out", tmp_path / "a", *words)
+    assert done.exit_code == 2
+    assert "not run, and so no gate" in " ".join(done.output.split())
+
+
+def test_an_audit_is_not_written_over_by_that_of_another_file(clean, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two", "one"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        luthier("check", table(tmp_path / name / "train.csv", clean), "--fast")
+    assert sorted(path.name for path in (tmp_path / "audits").iterdir()) == ["train", "train-2"]
+
+
+def test_an_output_folder_that_is_a_file_is_refused_before_the_audit(clean, tmp_path):
+    file = tmp_path / "taken"
+    file.touch()
+    done = luthier("check", table(tmp_path / "train.csv", clean), "--out", file, "--fast")
+    assert done.exit_code == 2
+    assert "name another folder with --out" in " ".join(done.output.split())
+
+
+def test_rows_lost_to_a_wrong_encoding_are_not_left_out_by_a_fix(tmp_path):
+    train = tmp_path / "train.csv"
+    rows = "".join(
+        f"parcel number {n} {'für Köln' if n % 9 == 4 else 'for Rome'},{'ja' if n % 2 else 'nein'}\n" for n in range(90)
+    )
+    train.write_bytes(("text,label\n" + rows).encode("cp1252"))
+    done = luthier("check", train, "--out", tmp_path / "a", "--fast", "--fix", tmp_path / "m")
+    assert done.exit_code == 2, done.output
+    assert "would be lost to a wrong encoding" in " ".join(done.output.split())
+    assert not (tmp_path / "m").exists()
+
+
+def test_words_between_colons_stay_words(tmp_path):
+    done = luthier("check", tmp_path / "no:train:here.csv", "--out", tmp_path / "a")
+    assert "no:train:here" in done.output.replace("\n", "")

@@ -398,3 +398,14 @@ def test_a_drawn_split_holds_enough_rows_to_show_something(rows, words, test, tm
     facts = json.loads(done.stdout)["mended"]
     assert facts["files"]["test"]["rows"] == test
     assert any("30 are kept for" in told for told in facts["warnings"]) == (rows == 200)
+
+
+def test_a_split_that_leaves_a_part_empty_is_refused(tmp_path):
+    train = tmp_path / "train.csv"
+    lines = "".join(f"message {n} of {n * 7919},{'yes' if n % 2 else 'no'},all\n" for n in range(60))
+    train.write_text(f"text,label,user\n{lines}")
+    words = ("check", train, "--group", "user", "--split", "--fix", tmp_path / "m", "--out", tmp_path / "a", "--fast")
+    done = luthier(*words)
+    assert done.exit_code == 2
+    assert "no row is left for" in " ".join(done.output.split())
+    assert not (tmp_path / "m").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,7 +76,7 @@ def check(
     done = carry_out(
         made,
         Show(silent=as_json),
-        out=out or Path("audits") / _stem(made.data.train),
+        out=out or _folder(made.data.train),
         model=model is not None or rows_or_recipe(data or [])[0] is None,
         fast=fast,
         mended=fix,
@@ -119,7 +120,7 @@ def _told(done: Checked, *, as_json: bool) -> int:
         mended: dict[str, Json] = {"mended": fixed_as_json(done.fixed)} if done.fixed is not None else {}
         printed({**done.facts, **mended, "page": str(done.page)}, as_json=True)
     else:
-        Console(highlight=False).print(shown(done))
+        Console(emoji=False, highlight=False).print(shown(done))
     return 130 if done.found.interrupted else 0 if done.passed else 1
 
 
@@ -133,7 +134,7 @@ def _undo(folder: Path, out: Path | None, beside: list[str], *, as_json: bool) -
     done = undo(folder, out or folder / "undone")
     if as_json:
         return printed(undone_as_json(done), as_json=True)
-    Console(highlight=False, soft_wrap=True).print(told_undone(done))
+    Console(emoji=False, highlight=False, soft_wrap=True).print(told_undone(done))
     return 0
 
 
@@ -147,6 +148,17 @@ def _shares(recipe: Recipe) -> SplitOptions:
     return SplitOptions(data.validation, data.test, data.seed)
 
 
-def _stem(path: str) -> str:
-    """A name for what belongs to a file."""
-    return Path(path).name.split(".")[0] or "rows"
+def _folder(data: str) -> Path:
+    """`audits/NAME`, or the next of that name, where an audit of other files is there already."""
+    name = Path(data).name.split(".")[0] or "rows"
+    tries = (Path("audits") / (name if n == 1 else f"{name}-{n}") for n in range(1, 10_000))
+    return next(one for one in tries if _free(one / "audit.json", data))
+
+
+def _free(facts: Path, data: str) -> bool:
+    """Whether there is no audit, or one of the same file."""
+    try:
+        files: Json = json.loads(facts.read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
+    return isinstance(files, list) and files[:1] == [data]

@@ -24,5 +24,5 @@ def compare(
     shown, found = compared(runs, out)
     if as_json:
         return printed(found, as_json=True)
-    Console(highlight=False).print(shown)
+    Console(emoji=False, highlight=False).print(shown)
     return 0

@@ -71,5 +71,5 @@ def convert(
     if as_json:
         printed(facts(done), as_json=True)
     else:
-        Console(highlight=False).print(told(done))
+        Console(emoji=False, highlight=False).print(told(done))
     return 1 if done.unheld and not allow_loss else 0

@@ -30,7 +30,7 @@ def demo(
     made = load_recipe(None, [*own, f"run={_free(Path(run))}", *(settings or [])])
     if not as_json:
         print("The rows first: `luthier check` on the bundled messages.\n")
-        console = Console(highlight=False)
+        console = Console(emoji=False, highlight=False)
         console.print(told(audit(made, Show(), out=Path(made.run).with_name(f"{Path(made.run).name}-audit"))))
         print("\nThen the model: `luthier train`.\n", flush=True)
     with resumable(Path(made.run)):

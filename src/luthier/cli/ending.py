@@ -56,7 +56,7 @@ def resumable(folder: Path) -> Iterator[None]:
 def stopped(why: str, code: int) -> typer.Exit:
     """Says on stderr why a command ends."""
     style = "red" if code != 130 else None
-    Console(stderr=True, soft_wrap=True, highlight=False).print(why, markup=False, style=style)
+    Console(stderr=True, emoji=False, soft_wrap=True, highlight=False).print(why, markup=False, style=style)
     return typer.Exit(code)
 
 
@@ -69,7 +69,7 @@ def ended(outcome: Outcome, *, as_json: bool) -> int:
     if as_json:
         printed({"run": str(outcome.folder), **outcome.report}, as_json=True)
         return 1 if outcome.failed else 0
-    Console(highlight=False).print(summary(outcome.folder))
+    Console(emoji=False, highlight=False).print(summary(outcome.folder))
     print(f"\nUse it without Luthier:\n\n{outcome.report['use']}\n\nor: luthier chat {outcome.folder}")
     if outcome.failed:
         raise stopped(f"failed: {outcome.failed}", 1)

@@ -69,5 +69,7 @@ def probe(
     if as_json:
         printed({**done.facts, "page": str(done.folder / "probe.html")}, as_json=True)
     else:
-        Console(highlight=False).print(summary(done.found, page=done.folder / "probe.html", failed=done.failed))
+        Console(emoji=False, highlight=False).print(
+            summary(done.found, page=done.folder / "probe.html", failed=done.failed)
+        )
     return 1 if done.failed else 0

@@ -18,5 +18,5 @@ def report(run: Run, as_json: AsJson = False) -> int:
     page = write(run)
     if as_json:
         return printed(json.loads((run / "report.json").read_text(encoding="utf-8")), as_json=True)
-    Console(highlight=False).print(summary(run))
+    Console(emoji=False, highlight=False).print(summary(run))
     return 0 if page.exists() else 1

@@ -23,5 +23,5 @@ def settings(
     found = listed(words or [])
     if as_json:
         return printed({one.name: {"default": one.default, "meaning": one.meaning} for one in found}, as_json=True)
-    Console(highlight=False, soft_wrap=False).print(shown(found))
+    Console(emoji=False, highlight=False, soft_wrap=False).print(shown(found))
     return 0 if found else 1

@@ -1,4 +1,4 @@
-"""Base beside tuned on the same rows: better, worse, or not enough rows to tell, with the numbers in one sentence."""
+"""Base beside tuned on the same rows: better, worse, no difference, or too few rows to tell, as a sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from luthier.metrics import metrics
 from luthier.stats import FEWEST, Difference, Interval, clusters, paired_all, rows_needed, smallest_visible
 from luthier.words import counted
 
-Word: TypeAlias = Literal["better", "worse", "not enough rows to tell"]
+Word: TypeAlias = Literal["better", "worse", "no difference", "not enough rows to tell"]
+"""No difference is said only where the two came out equal on every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ def _check(base: Evaluation, tuned: Evaluation) -> None:
 
 
 def _word(difference: Difference, metric: str) -> Word:
+    if not difference.differing:
+        return "no difference"
     if not difference.seen:
         return "not enough rows to tell"
     return "better" if (difference.value > 0) != lower_is_better(metric) else "worse"
@@ -89,10 +92,12 @@ def _sentence(word: Word, base: Evaluation, tuned: Evaluation, found: Difference
     before, after = amount(base.primary.value, name), amount(tuned.primary.value, name)
     facts = f"{name} {before} before tuning and {after} after it, on {_rows(tuned)}"
     size = f"difference {change(found.value, name)}, {_span(found, name)}, {_p(found.p)}"
+    if word == "no difference":
+        return (
+            f"No difference: {name} {before} before tuning and after it; the two came out equal on all {_rows(tuned)}."
+        )
     if word != "not enough rows to tell":
         return f"The tuned model is {word}: {facts} ({size})."
-    if not found.differing:
-        return f"Not enough rows to tell: {facts}. The two came out equal on every row."
     if isinf(found.low):
         return f"Not enough rows to tell: {facts}. One group says nothing of others; it takes {FEWEST} at the least."
     visible = change(smallest_visible(found, n, n), name).lstrip("+")

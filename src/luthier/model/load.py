@@ -209,11 +209,15 @@ def stop_tokens(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) ->
     Raises ModelError if there is none, since generation would never stop.
     """
     settings = network.generation_config.eos_token_id if network.generation_config else None
-    stop = {*_ids(tokenizer.eos_token_id), *_ids(settings), *_ids(network.config.eos_token_id)}
-    stop |= _end_of_turn(tokenizer)
+    stop = {*ends(tokenizer), *_ids(settings), *_ids(network.config.eos_token_id)}
     if not stop:
         raise ModelError("the model names no token that ends an answer; set `eos_token` in tokenizer_config.json")
     return frozenset(stop)
+
+
+def ends(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """What the tokenizer alone tells of `stop_tokens`: end of text, and the chat template's end of turn."""
+    return frozenset({*_ids(tokenizer.eos_token_id), *_end_of_turn(tokenizer)})
 
 
 def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> set[int]:

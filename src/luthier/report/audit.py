@@ -138,7 +138,8 @@ def skipped(found: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
     """Each reason why checks were not run, once, with the (title, name) of those checks."""
     reasons: dict[str, list[tuple[str, str]]] = {}
     for name, why in found.skipped.items():
-        reasons.setdefault(why, []).append((checks[name].title, name))
+        title = checks[name].title if name in checks else TITLES.get(name, name.replace("_", " "))
+        reasons.setdefault(why, []).append((title, name))
     return [(why, sorted(names)) for why, names in sorted(reasons.items())]
 
 

@@ -16,7 +16,7 @@ from luthier.run.assistant import load
 
 def chat(run: Path, *, base: bool, as_json: bool = False) -> None:
     """Answers questions line by line until the end of input, or an empty line on a terminal; as JSON, a line each."""
-    console = Console(highlight=False)
+    console = Console(emoji=False, highlight=False)
     assistant = load(run)
     terminal = sys.stdin.isatty() and not as_json
     if terminal:

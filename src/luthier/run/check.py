@@ -16,7 +16,7 @@ from luthier.checks.audit import Audit, audit, ranked
 from luthier.checks.unreadable import unreadable
 from luthier.data.read import Reading, dress
 from luthier.data.split import PARTS
-from luthier.errors import RecipeError
+from luthier.errors import DataError, RecipeError, RunError
 from luthier.evaluate.loss import losses as row_losses
 from luthier.evaluate.question import ask
 from luthier.methods.tuned import open_tuned
@@ -32,8 +32,10 @@ from luthier.run.files import read_json, write_json, write_text
 from luthier.run.mend import Fixed, MendOptions, Source, plan, refuse_loss, write
 from luthier.run.mend.told import told as told_fixed
 from luthier.run.prepare import read_splits
+from luthier.run.proved import proved
 from luthier.run.show import Show
 from luthier.types import Issue, Json
+from luthier.words import counted
 
 SHOWN = 1
 """Findings of one check told on the terminal."""
@@ -78,6 +80,7 @@ def check(
     mend = mend or MendOptions()
     if mended is not None and recipe.data.limit is not None:
         raise RecipeError("--fix: mends whole files; leave out data.limit, or cut the file first")
+    _refuse_file(out)
     with show.stages():
         show.stage("reading", 0, 1)
         readings, corpus = _read(recipe)
@@ -90,7 +93,8 @@ def check(
             corpus = replace(corpus, tokenizer=tokenizer, max_length=longest)
         if losses is not None:
             corpus = replace(corpus, losses=losses(corpus))
-        found = audit(corpus, fast=fast)
+        found = proved(audit(corpus, fast=fast), corpus, recipe.data.learn)
+    _refuse_idle(recipe.checks.gates, found)
     bad = [issue for reading in readings.values() for issue in unreadable(reading)]
     found = replace(found, issues=ranked((*found.issues, *bad)), gates=("unreadable", *found.gates))
     fixed = _fix(found, corpus, readings, recipe, mended, mend) if mended and not found.interrupted else None
@@ -121,6 +125,19 @@ def _written(out: Path, found: Audit, corpus: Corpus, files: Sequence[str], fixe
     return Checked(found, corpus, write_page(out, found, corpus, files), facts, fixed)
 
 
+def _refuse_file(out: Path) -> None:
+    """Raises RunError, before the audit, where its folder cannot be one."""
+    if not all(one.is_dir() for one in (out, *out.parents) if one.exists()):
+        raise RunError(f"{out}: is a file or lies in one; name another folder with --out")
+
+
+def _refuse_idle(gates: Sequence[str], found: Audit) -> None:
+    """Raises RecipeError for a gate that was named and not run: what nobody looked for would pass."""
+    idle = [f"{name} ({found.skipped[name]})" for name in gates if name in found.skipped]
+    if idle and not found.interrupted:
+        raise RecipeError(f"checks.gates: not run, and so no gate: {', '.join(idle)}; take one of the two back")
+
+
 def _sources(readings: Mapping[str, Reading]) -> dict[str, Source]:
     return {
         role: Source(reading.file.path, reading.examples[0].id.rpartition(":")[0], reading.file.sha256)
@@ -132,6 +149,9 @@ def _fix(
     found: Audit, corpus: Corpus, readings: Mapping[str, Reading], recipe: Recipe, folder: Path, options: MendOptions
 ) -> Fixed:
     lost = [row for reading in readings.values() for row in reading.left_out]
+    if spoilt := [row for row in lost if "data.encoding=" in row.reason]:
+        why = f"{counted(len(spoilt), 'row')} would be lost to a wrong encoding, first {spoilt[0].id}"
+        raise DataError(f"--fix: {why}: {spoilt[0].reason}")
     done = plan(corpus, found, options, unreadable=lost)
     return write(_sources(readings), folder, done, recipe.data)
 

@@ -107,7 +107,7 @@ def judged(targets: Sequence[str], asked: Asked, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_json(found), ensure_ascii=False, indent=1))
         return 0
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(emoji=False, highlight=False, soft_wrap=True)
     console.print(_table(found))
     for line in _told(found):
         console.print("\n" + line, markup=False)

@@ -24,7 +24,7 @@ class Show:
 
     def __init__(self, *, silent: bool = False, console: Console | None = None) -> None:
         self.silent = silent
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or Console(stderr=True, emoji=False, highlight=False, soft_wrap=True)
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, int] = {}

@@ -126,7 +126,7 @@ class Progress:
     """A bar on a terminal, a line every 30 s elsewhere, nothing when silent; its methods are hooks."""
 
     def __init__(self, mode: Literal["auto", "plain", "silent"] = "auto", *, console: Console | None = None) -> None:
-        self._console = console or Console(file=sys.stderr)
+        self._console = console or Console(file=sys.stderr, emoji=False)
         bar = mode == "auto" and self._console.is_terminal
         self._mode = "silent" if mode == "silent" else "bar" if bar else "plain"
         columns = (

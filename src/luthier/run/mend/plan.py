@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from luthier.checks import Corpus, checks
+from luthier.checks import Corpus, checks, proofs
 from luthier.checks.audit import Audit
 from luthier.checks.check import Evidence
 from luthier.checks.labels import judged_places
@@ -101,7 +101,7 @@ def plan(corpus: Corpus, found: Audit, options: MendOptions, *, unreadable: Iter
         weights=weights,
         parts=parts,
         remaining=draft.untouched(found, options),
-        stops=draft.stops(found.gates),
+        stops=draft.stops(found),
         warnings=tuple(warnings),
     )
 
@@ -158,6 +158,12 @@ class _Draft:
         options, told = generous(options, len(self.corpus.rows))
         warnings += [told] if told else []
         self.corpus = parted(self.corpus, options, meaning="meaning_leak" in self.active)
+        for part in ("validation", "test"):
+            if getattr(options, part) and not self.corpus.splits[part]:
+                together = "--group, or rows that say the same, keep too many of them together"
+                raise RecipeError(
+                    f"--split: no row is left for {part}: {together}; name another column, or data.{part}=0"
+                )
         return dict(zip((row.id for row in self.corpus.rows), self.corpus.parts, strict=True))
 
     def balance(self, options: Balance, warnings: list[str]) -> dict[str, tuple[float, Reason]]:
@@ -167,9 +173,11 @@ class _Draft:
         self._leave_out({row: Reason("balance", why) for row, why in drops.items()})
         return {row: (weight, Reason("balance", why)) for row, (weight, why) in given.items()}
 
-    def stops(self, gates: Iterable[str]) -> tuple[Issue, ...]:
-        """What gates flag in the rows as they are now."""
-        return tuple(issue for name in gates if name in self.active for issue in self.issues(name))
+    def stops(self, found: Audit) -> tuple[Issue, ...]:
+        """What gates flag in the rows as they are now; a proof's finding stands while its row does."""
+        issues = [issue for name in found.gates if name in self.active for issue in self.issues(name)]
+        unfit = [issue for issue in found.issues if issue.check in proofs]
+        return (*issues, *(issue for issue in unfit if self.left_out.keys().isdisjoint(issue.examples)))
 
     def reword(self, changed: Mapping[str, Example]) -> None:
         """Takes rows in the place of those with their ids."""
