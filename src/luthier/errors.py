@@ -2,6 +2,7 @@
 
 LuthierError
 |- DataError       ValueError    a file or a row of it: names file, line, value and remedy
+|  `- ColumnError                columns that are not there, or not those of a known shape
 |- RecipeError     ValueError    a setting: all problems of a recipe at once
 |- ModelError      ValueError    a model that cannot be found, opened or shared
 |- ShapeError      ValueError    tensors whose lengths do not belong together
@@ -17,6 +18,10 @@ class LuthierError(Exception):
 
 class DataError(LuthierError, ValueError):
     """A file or a row of it cannot be used as it stands."""
+
+
+class ColumnError(DataError):
+    """A file lacks the columns it was to be read by."""
 
 
 class RecipeError(LuthierError, ValueError):

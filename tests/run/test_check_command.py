@@ -56,6 +56,29 @@ def test_clean_rows_pass_and_the_same_rows_give_the_same_bytes(clean, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def test_an_evaluation_file_is_read_by_its_own_shape_and_one_of_none_is_refused_with_its_columns(clean, tmp_path):
+    train = table(tmp_path / "train.csv", clean)
+    exam = tmp_path / "exam.jsonl"
+    words = ["check", train, "--input", "text", "--output", "label", "--against", exam, "--fast", "--out"]
+    leaked = clean[0][0]
+    for row in (
+        {"question": leaked, "answer": "dog"},
+        {"instruction": leaked, "output": "dog"},
+        {"messages": [{"role": "user", "content": leaked}, {"role": "assistant", "content": "dog"}]},
+    ):
+        exam.write_text(json.dumps(row) + "\n")
+        done = luthier(*words, tmp_path / "audit")
+        issues = [json.loads(line) for line in (tmp_path / "audit" / "issues.jsonl").read_text().splitlines()]
+        assert "contamination" in {issue["check"] for issue in issues}, done.output
+    exam.write_text(json.dumps({"passage": leaked, "verdict": "dog"}) + "\n")
+    done = luthier(*words, tmp_path / "other")
+    assert done.exit_code == 2
+    assert "exam.jsonl: no known shape of record in the columns passage, verdict" in " ".join(done.output.split())
+    exam.write_text(json.dumps({"text": "", "label": "dog", "question": leaked, "answer": "dog"}) + "\n")
+    done = luthier(*words, tmp_path / "broken")
+    assert "'text' is empty" in " ".join(done.output.split()), "columns that are there are never passed over"
+
+
 def test_an_unreadable_row_is_a_finding_and_the_others_are_still_checked(clean, tmp_path):
     train = table(tmp_path / "train.csv", clean)
     with train.open("a") as file:

@@ -49,6 +49,17 @@ def test_rows_are_written_and_read_back_and_it_is_said(table, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_another_encoding_is_refused_with_the_flag_that_reads_it_and_written_as_utf8(tmp_path):
+    source, target = tmp_path / "cafes.csv", tmp_path / "out.jsonl"
+    source.write_bytes("text,label\nZOË !,x\nschön im Café,y\n".encode("cp1252"))
+    done = luthier("convert", source, target, "--to", "label")
+    assert done.exit_code == 2
+    assert "--encoding cp1252" in said(done)
+    done = luthier("convert", source, target, "--to", "label", "--encoding", "cp1252")
+    assert done.exit_code == 0, done.output
+    assert [row.question for row in read(str(target)).examples] == ["ZOË !", "schön im Café"]
+
+
 def test_a_preference_file_is_no_alpaca_unless_its_loss_is_allowed(tmp_path):
     source = lines(tmp_path / "p.jsonl", {"prompt": "Hi", "chosen": "Hello", "rejected": "Go away", "n": 1})
     target = tmp_path / "out.jsonl"

@@ -40,7 +40,7 @@ class CheckOptions:
     time: str | None = None
     """Column that says when a row was written; a test row from before training rows is then looked for."""
     against: tuple[str, ...] = ()
-    """Evaluation files that must not stand in the training rows."""
+    """Evaluation files that must not stand in the training rows, read by the data's columns or by their own shape."""
     near: float = 0.8
     """Share of three-word runs (Jaccard) from which two texts count as nearly the same."""
     meaning: float = 0.95

@@ -33,10 +33,10 @@ def _spoilt(row: LeftOut) -> bool:
 
 
 def _wrong_encoding(reading: Reading, rows: list[LeftOut]) -> Issue:
-    """The reason of a row ends in what would mend it: `is not UTF-8 (...); ...: data.encoding=cp1252`."""
+    """The reason of a row names what would mend it: `is not UTF-8 (...); ...: data.encoding=cp1252 (...)`."""
     named = rows[0].id.rpartition(":")[0]
     what, _, advice = rows[0].reason.partition("; ")
-    setting = _ENCODING + advice.rpartition(_ENCODING)[2]
+    setting = _ENCODING + advice.rpartition(_ENCODING)[2].split()[0]
     places = ", ".join(row.id.rpartition(":")[2] for row in rows[:_SHOWN])
     more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
     guess = f"{setting}: " if advice.startswith("if ") else ""

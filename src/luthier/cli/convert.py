@@ -25,6 +25,9 @@ def convert(
     group: Annotated[
         str | None, typer.Option(help="Column of rows that belong together; told where it is lost (data.group).")
     ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of IN, where it is not UTF-8 (data.encoding); OUT is UTF-8.")
+    ] = None,
     skip_bad_rows: Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out, by name.")] = False,
     allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Write rows with what can be held of them.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
@@ -61,7 +64,9 @@ def convert(
     from luthier.report.convert import as_json as facts
     from luthier.report.convert import told
 
-    options = ReadOptions(format=from_, input=input, output=output, group=group, skip_bad_rows=skip_bad_rows)
+    options = ReadOptions(
+        format=from_, input=input, output=output, group=group, encoding=encoding, skip_bad_rows=skip_bad_rows
+    )
     done = carry_out(source, target, to, options, allow_loss=allow_loss, overwrite=overwrite)
     if as_json:
         printed(facts(done), as_json=True)

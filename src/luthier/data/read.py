@@ -15,7 +15,7 @@ from luthier.data.hub import fingerprint, hub_name, hub_records
 from luthier.data.label import are_labels, label_set, with_label
 from luthier.data.recognise import nested, recognise
 from luthier.data.row import Row
-from luthier.errors import DataError, RecipeError
+from luthier.errors import ColumnError, DataError, RecipeError
 from luthier.manifest import sha256
 from luthier.types import Example, Message
 from luthier.words import closest
@@ -261,7 +261,7 @@ def _shape(rows: Sequence[Record | Fault], source: str, options: ReadOptions) ->
     if name is None and columns:
         seen = ", ".join(columns)
         remedy = "pass --input COLUMN --output COLUMN to say which is asked and which is the answer"
-        raise DataError(f"{source}: no known shape of record in the columns {seen}; {remedy}")
+        raise ColumnError(f"{source}: no known shape of record in the columns {seen}; {remedy}")
     return shapes[name or "prompt"]
 
 
@@ -274,7 +274,7 @@ def _check_named(columns: list[str], source: str, options: ReadOptions, *, both:
     for option, column in _named_columns(options):
         if column is not None and columns and column not in columns:
             hint = closest(column, columns) or f"; the columns are {', '.join(columns)}"
-            raise DataError(f"{source}: {option}: there is no column {column!r}{hint}")
+            raise ColumnError(f"{source}: {option}: there is no column {column!r}{hint}")
     if both and options.format == "auto" and bool(options.input) != bool(options.output):
         given, missing = ("input", "output") if options.input else ("output", "input")
         raise DataError(f"{source}: --{given} is named without --{missing}; name both")

@@ -24,7 +24,9 @@ LINE_CAP: Final = 16 * 2**20
 _MARKS: Final = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"))
 _MARKS_16: Final = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
-_GUESSED_FROM: Final = 2**20
+_GUESSED_FROM: Final = 4 * 2**20
+_LINES: Final = 200
+"""Lines that a guess looks at, from all over what was read of the file."""
 _USUAL: Final = [
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp850", "koi8_r", "mac_roman"),
     *("shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
@@ -45,6 +47,14 @@ _LATIN: Final = frozenset(
     {"cp1250", "cp1252", "cp1254", "cp1257", "cp1258", "latin_1", "iso8859_9", "iso8859_15", "mac_roman"}
 )
 """Encodings of Latin script that a guess takes for one another; cp1252 is by far the commonest of them."""
+_WESTERN: Final = ("cp1252", "cp850", "mac_roman")
+"""Encodings that keep the same letters in other places, the commonest first."""
+_ODD: Final = re.compile(
+    r"[\u0080-\u009f\u00a4\u00a6\u00ac\u00af\u00b8\u2017\u2020-\u2021\u2200-\u22ff\u2500-\u25ff\uf8ff]"
+    r"|(?<=[a-z])[À-ÖØ-ÞŒŠŽŸ]|(?<=\d)[^\W\d_a-zA-Z]|[^\W\d_a-zA-Z](?=\d)"
+    r"|(?<=[a-z])(?=[^\x00-\x7f])[^\w\s’–—…](?=[a-z])"
+)
+"""What a wrong one of them makes of letters: lines of boxes, capitals and signs within words, letters at figures."""
 
 
 def open_bytes(path: Path) -> BinaryIO | gzip.GzipFile:
@@ -92,7 +102,7 @@ def blemish(text: str, path: Path | None = None) -> str | None:
     if found is None:
         return None
     if found.group() == "\0":
-        return "holds NUL characters; remove them, or data.encoding=utf-16 if the file is UTF-16"
+        return f"holds NUL characters; remove them, or {_named('utf-16')} if the file is UTF-16"
     code = ord(found.group())
     if not 0xDC80 <= code <= 0xDCFF:
         return f"holds half a character (\\u{code:04x}, a lone surrogate); write the whole character"
@@ -106,9 +116,14 @@ def _advice(text: str, place: int, path: Path | None) -> str:
         return f"this is {kind}, not a table of text"
     guess = _likely(path, path.stat().st_mtime_ns) if path else None
     if guess is None:
-        return "name the file's encoding: data.encoding=NAME"
+        return f"name the file's encoding: {_named('NAME')}"
     read = text[max(0, place - 20) : place + 20].encode("utf-8", "surrogateescape").decode(guess, "replace")
-    return f"if {' '.join(read.split())!r} reads right, it is {guess}: data.encoding={guess}"
+    return f"if {' '.join(read.split())!r} reads right, it is {guess}: {_named(guess)}"
+
+
+def _named(encoding: str) -> str:
+    """What says a file's encoding to a command, the setting first."""
+    return f"data.encoding={encoding} (convert: --encoding {encoding})"
 
 
 def _binary(path: Path) -> str | None:
@@ -144,13 +159,16 @@ def _likely(path: Path, written: int) -> str | None:
     """
     with open_bytes(path) as raw:
         telling = [line for line in raw.read(_GUESSED_FROM).splitlines() if not line.isascii()]
-    sample = b"\n".join(telling[:200])
+    sample = b"\n".join(telling[:: len(telling) // _LINES + 1])
     if len(sample) < _FEW and _decodes(sample, _USUAL[0]):
         return _USUAL[0]
     best = from_bytes(sample, cp_isolation=_USUAL).best()
     if best is None:
         return None
-    return "cp1252" if best.encoding in _LATIN and _decodes(sample, "cp1252") else best.encoding
+    western = [name for name in _WESTERN if _decodes(sample, name)]
+    if best.encoding in _LATIN.union(_WESTERN) and western:
+        return min(western, key=lambda name: len(_ODD.findall(sample.decode(name))))
+    return best.encoding
 
 
 def _decodes(sample: bytes, encoding: str) -> bool:

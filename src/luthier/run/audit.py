@@ -9,11 +9,13 @@ from dataclasses import replace
 from luthier.checks import Corpus
 from luthier.checks.audit import Audit, audit
 from luthier.checks.check import Progress
-from luthier.data.read import read, undress
-from luthier.errors import GateError
+from luthier.data.read import ReadOptions, read, undress
+from luthier.errors import ColumnError, DataError, GateError
 from luthier.recipe import Recipe
 from luthier.types import Example, Issue
 
+ASKED = (("question", "answer"), ("instruction", "response"), ("prompt", "response"), ("input", "output"))
+"""Usual columns of an evaluation file's input and wanted answer, where they are of no known shape."""
 NAMED = 3
 """Issues of one check that are told by name."""
 
@@ -28,9 +30,26 @@ def corpus_of(recipe: Recipe, splits: Mapping[str, Sequence[Example]], labels: S
         part: tuple(replace(row, prompt=undress(row.prompt, data, labels)) for row in rows)
         for part, rows in splits.items()
     }
-    plain = replace(data, system=None, instruction=None, group=None)
-    against = {name: read(name, plain).examples for name in recipe.checks.against}
+    plain = replace(data, system=None, instruction=None, group=None, weight=None)
+    against = {name: _evaluation(name, plain) for name in recipe.checks.against}
     return Corpus(bare, recipe.checks, against=against)
+
+
+def _evaluation(name: str, plain: ReadOptions) -> tuple[Example, ...]:
+    """An evaluation file's rows: by the training rows' columns, else by its own shape, else by usual names of columns.
+
+    Raises DataError, with the columns it has, where none of these fits.
+    """
+    own = replace(plain, format="auto", input=None, output=None)
+    ways = [plain, own, *(replace(own, input=asked, output=answer) for asked, answer in ASKED)]
+    for options in ways:
+        try:
+            return read(name, options).examples
+        except ColumnError as error:
+            if options == own:
+                unknown = str(error)
+    remedy = "an evaluation file is read by data.input and data.output or by its own shape; rename its columns"
+    raise DataError(f"checks.against: {unknown.partition(';')[0]}; {remedy} to prompt and completion")
 
 
 def before_training(
