@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from luthier.checks.audit import audit
 from luthier.checks.check import Corpus
-from luthier.report.audit import CARDS, OPEN_OF_KINDS, as_json, groups, write
-from luthier.types import Completion, Example, Message
+from luthier.report.audit import CARDS, OPEN_OF_KINDS, as_json, groups, sentence, write
+from luthier.types import Completion, Example, Issue, Message
 
 KEY = "sk-proj-Ab12Cd34Ef56Gh78Ij90Kl12Mn34"
 CARD = "4111 1111 1111 1111"
@@ -87,3 +87,16 @@ def test_an_audit_that_was_stopped_says_which_checks_were_not_done(tmp_path: Pat
     assert "Stopped before every check was run" in page
     assert "so far" in page
     assert "stopped before it was done: keys, tokens and passwords" in page
+
+
+def test_the_sentence_and_the_facts_for_machines_count_the_same_findings() -> None:
+    corpus = Corpus({"train": [row(f"Row {n} of words", "ab"[n % 2], n) for n in range(9)]})
+    flagged, noted = (
+        Issue("duplicate", ("t.csv:1", "t.csv:2"), 0.5, sure, "Alike.", "Look.") for sure in (True, False)
+    )
+    found = replace(audit(corpus, fast=True), issues=(flagged, flagged, noted), gates=())
+    facts = as_json(found, corpus, ["t.csv"])
+    assert (facts["findings"], facts["noted"]) == (2, 1)
+    assert sentence(found) == facts["sentence"] == "2 findings in 2 rows, 1 more noted; nothing that stops a run"
+    assert sentence(replace(found, issues=(flagged,))) == "1 finding in 2 rows; nothing that stops a run"
+    assert sentence(replace(found, issues=(noted,))) == "no finding, 1 noted; nothing that stops a run"

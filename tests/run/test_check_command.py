@@ -231,3 +231,30 @@ def test_rows_lost_to_a_wrong_encoding_are_not_left_out_by_a_fix(tmp_path):
 def test_words_between_colons_stay_words(tmp_path):
     done = luthier("check", tmp_path / "no:train:here.csv", "--out", tmp_path / "a")
     assert "no:train:here" in done.output.replace("\n", "")
+
+
+def test_a_terminal_says_how_to_go_on_and_what_to_beat_until_rows_are_mended(clean, tmp_path):
+    train = table(tmp_path / "train.csv", [*clean, clean[0]])
+    words = ("check", train, "--out", tmp_path / "a", "--silent", "near_duplicate")
+    told = " ".join(luthier(*words).output.split())
+    facts = json.loads(luthier(*words, "--json").stdout)
+    ((way, metric, value, low, high, _),) = (
+        row
+        for one in facts["tables"]
+        if one["title"] == "Baselines"
+        for row in one["rows"]
+        if row[:2] == ["TF-IDF + linear SVM", "accuracy"]
+    )
+    fix = "next: add --fix FOLDER to mend what needs no person; audit.html shows each finding with its remedy"
+    bar = f"the bar without a language model: {way}, {metric} {value:.3f} [{low:.3f}, {high:.3f}]"
+    assert f"{fix} {bar} audit " in told
+    mended = " ".join(luthier(*words, "--fix", tmp_path / "f").output.split())
+    assert "next: add" not in mended
+    assert "the bar without" not in " ".join(luthier(*words, "--fast").output.split())
+
+
+def test_nothing_is_offered_for_mending_where_only_a_person_can_mend(clean, tmp_path):
+    train = table(tmp_path / "train.csv", [*clean, ("it said woof", "Dog")])
+    told = " ".join(luthier("check", train, "--out", tmp_path / "a", "--fast").output.split())
+    assert "next: audit.html shows each finding" in told
+    assert "--fix" not in told

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
+TITLE = "Baselines"
+"""Of the table."""
 RESAMPLES = 1000
 ASKED = 2000
 """Held-out rows at most whose text answers are compared: chrF and ROUGE take a millisecond each."""
@@ -95,7 +97,7 @@ def bar(corpus: Corpus) -> Iterator[Table]:
     if found := baselines(corpus):
         where = f"the {FOLDS} folds of the training rows" if found[0].part == "train" else f"the {found[0].part} rows"
         yield Table(
-            title="Baselines",
+            title=TITLE,
             columns=("way", "metric", "value", "low", "high", "rows"),
             rows=tuple((one.name, one.metric, one.value, one.low, one.high, one.n) for one in found),
             note=f"What a tuned model must beat, with 95 % intervals, on {where}.",

@@ -148,6 +148,8 @@ def sentence(found: Audit) -> str:
     flagged = [issue for issue in found.issues if issue.flagged]
     rows = len({name for issue in flagged for name in issue.examples})
     said = f"{counted(len(flagged), 'finding')} in {counted(rows, 'row')}" if flagged else "no finding"
+    if noted := len(found.issues) - len(flagged):
+        said += f", {noted:,}{' more' if flagged else ''} noted"
     stopped = "Stopped before every check was run: " if found.interrupted else ""
     if found.failed:
         names = ", ".join(dict.fromkeys(issue.check.replace("_", " ") for issue in found.failed))
@@ -257,7 +259,8 @@ def as_json(found: Audit, corpus: Corpus, files: Sequence[str]) -> dict[str, Jso
         "sentence": sentence(found),
         "failed": list(dict.fromkeys(issue.check for issue in found.failed)),
         "flagged": {name: count for name, count in counts.items() if name not in found.skipped},
-        "findings": len(found.issues),
+        "findings": sum(issue.flagged for issue in found.issues),
+        "noted": sum(not issue.flagged for issue in found.issues),
         "skipped": dict(found.skipped),
         "interrupted": found.interrupted,
         "tables": tables,

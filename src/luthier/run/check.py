@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from luthier.checks import Corpus
+from luthier.checks import Corpus, checks
 from luthier.checks.audit import Audit, audit, ranked
+from luthier.checks.baselines import TITLE as BASELINES
 from luthier.checks.unreadable import unreadable
 from luthier.data.read import Reading, dress
 from luthier.data.split import PARTS
@@ -192,8 +193,27 @@ def told(done: Checked) -> RenderableType:
     for reason in reasons:
         names = ", ".join(name.replace("_", " ") for name, why in found.skipped.items() if why == reason)
         parts.append(Text(f"not run ({reason}): {names}", style="dim"))
-    parts += told_fixed(done.fixed) if done.fixed is not None else []
+    parts += told_fixed(done.fixed) if done.fixed is not None else [Text(line) for line in _next(done)]
     return Group(*parts, Text.assemble(("audit   ", "dim"), str(done.page)))
+
+
+def _next(done: Checked) -> Iterator[str]:
+    """What to do with the findings, and what a tuned model must beat."""
+    flagged = {issue.check for issue in done.found.issues if issue.flagged}
+    by_itself = {name for name, one in checks.items() if one.drop or one.rewrite or one.spare} | {"unreadable"}
+    if done.found.issues:
+        fix = "add --fix FOLDER to mend what needs no person; " if flagged & by_itself else ""
+        yield f"next: {fix}{done.page.name} shows each finding with its remedy"
+    for table in done.found.tables:
+        if table.title == BASELINES and table.rows:
+            metric = table.rows[0][1]
+            way, _, value, low, high, _ = max((row for row in table.rows if row[1] == metric), key=_value)
+            yield f"the bar without a language model: {way}, {metric} {value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _value(baseline: Sequence[Json]) -> float:
+    value = baseline[2]
+    return value if isinstance(value, float) else float("-inf")
 
 
 def _by_weight(found: Audit) -> list[Issue]:
