@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from luthier.methods import Freeze, Full, LoRA, Method
+from luthier.methods import Freeze, Full, LoRA, Method, Rate
 from luthier.methods.contract import LAWS, BrokenLawError
 from luthier.methods.lora import adapters
 
@@ -100,6 +100,11 @@ class ForgetsSome(LoRA):
         return dict(list(LoRA.trainable(self, network).items())[1:])
 
 
+class GivesARateToTheFrozen(Wrong):
+    def rates(self, network: PreTrainedModel) -> dict[str, Rate]:
+        return {next(name for name, value in network.named_parameters() if not value.requires_grad): Rate(2.0)}
+
+
 class ReplacesTheHead(Wrong):
     """Changes the base before training, so that nothing but the adapter can be taken away again."""
 
@@ -123,6 +128,7 @@ class LeavesADropout(Wrong):
         ("starts_as_base", StartsElsewhere(rank=2)),
         ("same_seed_same_start", DrawsGlobally(rank=2)),
         ("learns_in_float32", LearnsInHalf(rank=2)),
+        ("its_rates_are_of_what_it_trains", GivesARateToTheFrozen(rank=2)),
         ("only_its_parameters_change", LeavesOpen(rank=2)),
         ("only_its_parameters_change", ForgetsSome(rank=2)),
         ("only_its_parameters_change", ChangesABuffer(rank=2)),
@@ -181,6 +187,9 @@ def test_a_method_of_a_stranger_keeps_every_law_without_a_line_here(make: Build)
 
         def trainable(self, network: PreTrainedModel) -> dict[str, nn.Parameter]:
             return {name: value for name, value in network.named_parameters() if name.endswith("shift")}
+
+        def rates(self, network: PreTrainedModel) -> dict[str, Rate]:
+            return {}
 
     for law in LAWS.values():
         law(ShiftHead(), make)

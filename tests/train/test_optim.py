@@ -9,7 +9,15 @@ import torch
 from torch import nn
 
 from luthier.errors import ModelError
-from luthier.train.optim import adamw, learning_rate, optimizer_tensors, restore_optimizer, trainable
+from luthier.methods import Rate
+from luthier.train.optim import (
+    adamw,
+    learning_rate,
+    optimizer_tensors,
+    restore_optimizer,
+    set_rates,
+    trainable,
+)
 from luthier.train.options import TrainOptions
 
 
@@ -102,3 +110,29 @@ def test_the_first_step_of_adamw_by_hand() -> None:
     linear.weight.grad = torch.tensor([[3.0]])
     optimizer.step()
     assert math.isclose(float(linear.weight.detach()), 2.0 * (1 - 0.5 * 0.1) - 0.5, rel_tol=1e-6)
+
+
+def test_a_parameter_with_a_rate_of_its_own_moves_by_that_much_more() -> None:
+    moved = {}
+    for factor in (1.0, 3.0):
+        network = Small()
+        torch.nn.init.ones_(network.linear.weight)
+        optimizer = adamw(network, TrainOptions(weight_decay=0.0), {"linear.weight": Rate(factor)})
+        network.linear.weight.grad = torch.ones(3, 3)
+        set_rates(optimizer, 0.01, done=0.0)
+        optimizer.step()
+        moved[factor] = float((1 - network.linear.weight.detach()).mean())
+    assert moved[3.0] == pytest.approx(3 * moved[1.0], rel=1e-4)
+
+
+def test_a_parameter_stays_as_it_is_until_its_time_and_then_learns() -> None:
+    network = Small()
+    optimizer = adamw(network, TrainOptions(), {"linear.weight": Rate(begins=0.5)})
+    before = network.linear.weight.detach().clone()
+    for done, learns in ((0.0, False), (0.4, False), (0.5, True)):
+        network(torch.tensor([1, 2])).backward()
+        set_rates(optimizer, 0.01, done=done)
+        optimizer.step()
+        optimizer.zero_grad()
+        assert torch.equal(network.linear.weight, before) is not learns
+    assert not optimizer.state[network.norm.weight]["step"].eq(optimizer.state[network.linear.weight]["step"])

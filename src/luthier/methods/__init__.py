@@ -2,7 +2,7 @@
 
 from luthier.methods.full import Freeze, Full
 from luthier.methods.lora import LoRA
-from luthier.methods.method import Adapted, Method, merge, switched_off
+from luthier.methods.method import Adapted, Method, Rate, merge, switched_off
 from luthier.methods.store import restore, save
 from luthier.methods.untuned import keep_base
 
@@ -15,6 +15,7 @@ __all__ = [
     "Full",
     "LoRA",
     "Method",
+    "Rate",
     "keep_base",
     "merge",
     "methods",

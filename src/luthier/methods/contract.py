@@ -64,6 +64,17 @@ def learns_in_float32(method: Method, build: Build) -> None:
         _hold(parameter.dtype == torch.float32, f"{name} learns in {parameter.dtype}")
 
 
+def its_rates_are_of_what_it_trains(method: Method, build: Build) -> None:
+    """`rates` names trainable parameters alone, and none of them never learns."""
+    network = build()
+    method.attach(network, dtype=torch.float32)
+    rates = method.rates(network)
+    strange = sorted(rates.keys() - method.trainable(network).keys())
+    _hold(not strange, f"a rate is given to what does not learn: {strange[:3]}")
+    never = sorted(name for name, rate in rates.items() if rate.factor <= 0 or not 0 <= rate.begins < 1)
+    _hold(not never, f"never learns: {never[:3]}")
+
+
 def only_its_parameters_change(method: Method, build: Build) -> None:
     """Steps change what `trainable` lists, all of it, and nothing else is open to a gradient."""
     network = build()
@@ -139,6 +150,7 @@ LAWS: dict[str, Callable[[Method, Build], None]] = {
         starts_as_base,
         same_seed_same_start,
         learns_in_float32,
+        its_rates_are_of_what_it_trains,
         only_its_parameters_change,
         every_parameter_gets_a_gradient,
         saved_is_restored,

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from luthier.errors import ModelError
-from luthier.methods.method import lora_lr
+from luthier.methods.method import Rate, lora_lr
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,10 @@ class _OwnWeights:
     def removable(self) -> bool:
         """False: the base's weights are the ones that change."""
         return False
+
+    def rates(self, network: PreTrainedModel) -> dict[str, Rate]:
+        """None: all learn alike."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

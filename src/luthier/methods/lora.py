@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import ModelError, RecipeError
 from luthier.methods.linear import Linear, LoRALinear
-from luthier.methods.method import lora_lr, replace
+from luthier.methods.method import Rate, lora_lr, replace
 from luthier.words import closest
 
 
@@ -82,6 +82,10 @@ class LoRA:
             for path, module in adapters(network).items()
             for name, parameter in (("lora_a", module.lora_a), ("lora_b", module.lora_b))
         }
+
+    def rates(self, network: PreTrainedModel) -> dict[str, Rate]:
+        """None: A and B learn alike."""
+        return {}
 
     def _chosen(self, network: PreTrainedModel) -> dict[str, Linear]:
         linears = adaptable(network)

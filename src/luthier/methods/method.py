@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -23,6 +24,16 @@ def lora_lr(network: PreTrainedModel) -> float:
     """
     width = int(network.config.get_text_config().hidden_size)
     return float(4e-4 * (2000 / width) ** 0.775)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How fast a parameter learns, and from when."""
+
+    factor: float = 1.0
+    """Of the run's learning rate."""
+    begins: float = 0.0
+    """Share of the run's steps before which it stays as it is."""
 
 
 class Method(Protocol):
@@ -48,6 +59,9 @@ class Method(Protocol):
 
     def trainable(self, network: PreTrainedModel) -> dict[str, nn.Parameter]:
         """The parameters that learn, by name, in the network's order."""
+
+    def rates(self, network: PreTrainedModel) -> dict[str, Rate]:
+        """Those of them that learn at a rate of their own, or later than the rest; by name."""
 
 
 @runtime_checkable

@@ -99,6 +99,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             replay=prepared.replayed.replay if prepared.replayed is not None else None,
             resume=resumed,
             default_lr=recipe.method.usual_lr(network),
+            rates=recipe.method.rates(network),
         )
     if result.stopped_early:
         show.say(

@@ -7,10 +7,11 @@ it that a run ends with the same bits whether or not it was stopped on the way, 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from luthier.batch import Batch
 from luthier.data.mix import Replay
 from luthier.errors import DivergedError, RunError
 from luthier.manifest import unproven
+from luthier.methods.method import Rate
 from luthier.model.load import Model
 from luthier.objectives.objective import Objective
 from luthier.train.checkpoint import Checkpoints
@@ -76,17 +78,19 @@ def fit(
     replay: Replay | None = None,
     resume: bool = False,
     default_lr: float = DEFAULT_LR,
+    rates: Mapping[str, Rate] = MappingProxyType({}),
 ) -> TrainResult:
     """Trains what is trainable in the model, and leaves metrics.jsonl, checkpoints, `last` and `best` in the folder.
 
     replay: rows that are learned beside the sequences, without adding a step.
     resume: go on from the newest proven checkpoint (from the start where there is none).
     default_lr: the method's own learning rate, taken where the options name none.
+    rates: of parameters that do not learn as the rest do.
     Raises RunError for a folder that holds another run, DivergedError after too many non-finite steps, and what
     planning or a hook raises.
     """
     lr = default_lr if options.lr is None else options.lr
-    run = _Run(model, objective, options, plan(sequences, options, replay), folder, hooks, lr)
+    run = _Run(model, objective, options, plan(sequences, options, replay), folder, hooks, lr, rates)
     with ExitStack() as stack:
         stack.enter_context(run.checkpoints.alone())
         run.begin(resume=resume)
@@ -121,11 +125,12 @@ class _Run:
         folder: Path,
         hooks: Hooks,
         lr: float,
+        rates: Mapping[str, Rate],
     ) -> None:
         self.model, self.objective, self.options, self.plan = model, objective, options, plan
         self.folder, self.hooks, self.lr = folder, hooks, lr
         self.named = trainable(model.network)
-        self.optimizer = adamw(model.network, options)
+        self.optimizer = adamw(model.network, options, rates)
         self.checkpoints = Checkpoints(folder, keep=options.keep_checkpoints, say=hooks.say)
         self.state = TrainState()
         self.identity = plan.fingerprint()
@@ -165,7 +170,8 @@ class _Run:
         torch.manual_seed(_key(self.options.seed, step))
         self.model.network.train()
         lr = learning_rate(step, self.plan.steps, self.lr, self.options)
-        came = update(self.model, self.objective, batches, self.optimizer, lr=lr, clip=self.options.clip)
+        done, clip = step / self.plan.steps, self.options.clip
+        came = update(self.model, self.objective, batches, self.optimizer, lr=lr, clip=clip, done=done)
         record = StepRecord(
             step=step + 1,
             steps=self.plan.steps,

@@ -6,12 +6,15 @@ A schedule keeps no state, so that nothing about it can be lost or restored wron
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from luthier.errors import ModelError
+from luthier.methods.method import Rate
 from luthier.train.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -33,22 +36,42 @@ def trainable(network: nn.Module) -> dict[str, Parameter]:
     return named
 
 
-def adamw(network: nn.Module, options: TrainOptions) -> torch.optim.AdamW:
+def adamw(
+    network: nn.Module, options: TrainOptions, rates: Mapping[str, Rate] = MappingProxyType({})
+) -> torch.optim.AdamW:
     """AdamW over what is trainable; decays matrices (two dimensions or more) that are not an embedding's.
 
-    A head tied to the embedding is the embedding, and is not decayed. Source: Loshchilov and Hutter 2019,
-    arXiv:1711.05101.
+    A head tied to the embedding is the embedding, and is not decayed. rates: of parameters that do not learn as the
+    rest do. Source: Loshchilov and Hutter 2019, arXiv:1711.05101.
     """
-    named = trainable(network)
     embeddings = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
-    decayed = [p for p in named.values() if p.ndim >= 2 and id(p) not in embeddings]
-    spared = [p for p in named.values() if p.ndim < 2 or id(p) in embeddings]
-    groups = [
-        {"params": decayed, "weight_decay": options.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=0.0, betas=options.betas, eps=options.eps, fused=True)
+    groups: dict[tuple[bool, Rate], list[Parameter]] = {}
+    for name, parameter in trainable(network).items():
+        decayed = parameter.ndim >= 2 and id(parameter) not in embeddings
+        groups.setdefault((decayed, rates.get(name, Rate())), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": params, "weight_decay": options.weight_decay if decayed else 0.0, "rate": rate}
+            for (decayed, rate), params in groups.items()
+        ],
+        lr=0.0,
+        betas=options.betas,
+        eps=options.eps,
+        fused=True,
+    )
+
+
+def set_rates(optimizer: torch.optim.Optimizer, lr: float, *, done: float) -> None:
+    """Gives each group its share of the learning rate; one whose time has not come loses its gradients.
+
+    done: share of the run's steps taken.
+    """
+    for group in optimizer.param_groups:
+        rate: Rate = group.get("rate", Rate())
+        group["lr"] = lr * rate.factor
+        if done < rate.begins:
+            for parameter in group["params"]:
+                parameter.grad = None
 
 
 def learning_rate(step: int, total: int, peak: float, options: TrainOptions) -> float:

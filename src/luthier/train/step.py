@@ -14,6 +14,7 @@ from luthier.batch import Batch
 from luthier.model.forward import forward
 from luthier.model.load import Model
 from luthier.objectives.objective import Objective
+from luthier.train.optim import set_rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,11 @@ def update(
     *,
     lr: float,
     clip: float = math.inf,
+    done: float = 0.0,
 ) -> Update:
     """Takes one step on the mean over all micro-batches together, or refuses it whole.
 
+    done: share of the run's steps taken, by which parameters begin to learn.
     A step whose loss or gradient is not finite changes neither a parameter nor the optimizer's state.
     """
     total = sum(batch.count(objective.unit) for batch in batches) or 1.0
@@ -51,21 +54,20 @@ def update(
         (loss / total).backward()
         _add(sums, {"loss": loss.detach(), **{f"logged {name}": value for name, value in logged.items()}})
     means = {name: float(value) / total for name, value in sums.items()}
-    norm = _step(optimizer, lr, clip, finite=math.isfinite(means.get("loss", 0.0)))
+    set_rates(optimizer, lr, done=done)
+    norm = _step(optimizer, clip, finite=math.isfinite(means.get("loss", 0.0)))
     optimizer.zero_grad()
     own = {name.removeprefix("logged "): value for name, value in means.items() if name != "loss"}
     return Update(means.get("loss", 0.0), norm, not math.isfinite(means.get("loss", 0.0) + norm), own)
 
 
-def _step(optimizer: torch.optim.Optimizer, lr: float, clip: float, *, finite: bool) -> float:
+def _step(optimizer: torch.optim.Optimizer, clip: float, *, finite: bool) -> float:
     """Clips and steps, unless the loss or the norm is not finite; returns the norm before clipping."""
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     norm = get_total_norm([p.grad for p in parameters])
     if finite and bool(norm.isfinite()):
         if float(norm) > clip:
             clip_grads_with_norm_(parameters, clip, norm)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
         optimizer.step()
     return float(norm)
 
