@@ -100,7 +100,7 @@ class ForgetsSome(LoRA):
         return dict(list(LoRA.trainable(self, network).items())[1:])
 
 
-class GivesARateToTheFrozen(Wrong):
+class GivesARateToTheFrozen(LoRA):
     def rates(self, network: PreTrainedModel) -> dict[str, Rate]:
         return {next(name for name, value in network.named_parameters() if not value.requires_grad): Rate(2.0)}
 
