@@ -50,7 +50,12 @@ class Expected:
 def expect(prepared: Prepared) -> Expected:
     """Judged from a real micro-batch, computed forward and backward, that changes nothing. Attach the method first."""
     recipe, network = prepared.recipe, prepared.model.network
-    size = forecast(prepared.sequences, recipe.train, prepared.replayed.replay if prepared.replayed else None)
+    size = forecast(
+        prepared.sequences,
+        recipe.train,
+        prepared.replayed.replay if prepared.replayed else None,
+        prepared.mixture,
+    )
     cost = estimate(prepared.model, recipe.objective, size)
     forgetting = _forgetting_tokens(prepared)
     more = 1 + (_evaluation_tokens(prepared, size.distinct) + forgetting) / max(1, size.distinct)
@@ -84,6 +89,7 @@ def _evaluation_tokens(prepared: Prepared, trained: int) -> int:
     if train.evaluation_share < 1:
         looks = min(looks, max(rows * a_row, trained * train.evaluation_share / (1 - train.evaluation_share)))
     held_out = len(prepared.asked) + len(prepared.compared) + len(prepared.splits["validation"])
+    held_out += 2 * sum(len(one.asked) for one in prepared.mixed)
     return round(held_out * a_row + looks)
 
 
