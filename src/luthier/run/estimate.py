@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from luthier.batch import pack
 from luthier.evaluate.forgetting import tokens_of_forgetting
+from luthier.model.quantize import parameters
 from luthier.run.prepare import Prepared
 from luthier.train.forecast import Estimate, Forecast, estimate, forecast
 from luthier.train.log import spoken
@@ -63,8 +64,7 @@ def expect(prepared: Prepared) -> Expected:
     cost = replace(cost, seconds=cost.seconds * more, energy_wh=cost.energy_wh * more)
     learned = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     beside = prepared.model.base.bytes if prepared.model.base is not None else 0
-    count = sum(parameter.numel() for parameter in network.parameters())
-    return Expected(size, cost, learned, count, forgetting_s, beside)
+    return Expected(size, cost, learned, parameters(network), forgetting_s, beside)
 
 
 def _forgetting_tokens(prepared: Prepared) -> int:
