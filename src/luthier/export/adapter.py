@@ -17,6 +17,9 @@ from luthier.methods.peft import CONFIG, WEIGHTS, restore_adapter
 from luthier.methods.tuned import Tuned
 from luthier.model.load import Model, ModelOptions, load, stop_tokens
 
+BITS = "base.json"
+"""Says in how many bits the base is kept that an adapter was learned over, where that is few."""
+
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
@@ -36,12 +39,18 @@ class Adapter:
         config = json.loads((tuned.checkpoint / CONFIG).read_text(encoding="utf-8"))
         config |= {"base_model_name_or_path": base.name, "revision": base.revision}
         (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        if base.bits is not None:
+            (folder / BITS).write_text(json.dumps({"quantize": base.bits}) + "\n", encoding="utf-8")
         write_companions(model, folder)
 
     def read(self, folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> Model:
         """The base that the configuration names, opened by transformers, with the adapter on it; float32."""
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        options = ModelOptions(config["base_model_name_or_path"], config.get("revision"), "float32", device)
+        bits = (
+            json.loads((folder / BITS).read_text(encoding="utf-8"))["quantize"] if (folder / BITS).is_file() else None
+        )
+        name, revision = config["base_model_name_or_path"], config.get("revision")
+        options = ModelOptions(name, revision, "float32", device, quantize=bits)
         model = load(options)
         restore_adapter(model.network, folder)
         model.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

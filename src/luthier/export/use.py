@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from luthier.data.template import ensure_template
 from luthier.errors import RunError
+from luthier.export.adapter import BITS
 from luthier.export.base import Base, base_of
 from luthier.methods.peft import CONFIG as ADAPTER
 from luthier.methods.tuned import RECIPE, TOKENIZER, Tuned, find_tuned, strange_method
@@ -41,13 +42,15 @@ TOKENS = "AutoTokenizer.from_pretrained"
 
 def _of_adapter(folder: Path, path: str) -> str:
     config = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
-    base = Base(config["base_model_name_or_path"], config.get("revision"), "folder", "")
+    bits = json.loads((folder / BITS).read_text(encoding="utf-8"))["quantize"] if (folder / BITS).is_file() else None
+    base = Base(config["base_model_name_or_path"], config.get("revision"), "folder", "", bits)
     return _lines(
         [
-            f"model = {AUTO}({base.call})",
+            f"model = {AUTO}({base.network_call})",
             f"model = PeftModel.from_pretrained(model, {path!r})",
             f"model.generation_config = GenerationConfig.from_pretrained({path!r})",
             f"tokenizer = {TOKENS}({path!r})",
+            *_kept_in(base),
         ]
     )
 
@@ -66,7 +69,7 @@ def _of_run(tuned: Tuned) -> str:
     base = None if whole else base_of(tuned.options)
     model = f"{AUTO}({str(link)!r})"
     if tuned.adapted and base is not None:
-        model = f"{AUTO}({base.call})\nmodel = PeftModel.from_pretrained(model, {str(link)!r})"
+        model = f"{AUTO}({base.network_call})\nmodel = PeftModel.from_pretrained(model, {str(link)!r})"
     tokens = repr(str(link)) if tuned.has_tokenizer or base is None else base.call
     tokenizer = _tokenizer(tuned, base)
     own = bool(tokenizer.chat_template)
@@ -76,7 +79,16 @@ def _of_run(tuned: Tuned) -> str:
     lines += _stop_line(tuned, base, tokenizer)
     if tuned.adapted and base is not None and base.kind == "gguf":
         lines.append("# This base lies in a cache that may be emptied; an export in the format merged needs no base.")
-    return _lines(lines)
+    return _lines(lines if base is None else [*lines, *_kept_in(base)])
+
+
+def _kept_in(base: Base) -> list[str]:
+    """What to know of a base in few bits that transformers has no words for."""
+    if base.bits != "int8":
+        return []
+    return [
+        "# It was tuned over this base with each weight rounded to int8; the format merged holds exactly those weights."
+    ]
 
 
 def _tokenizer(tuned: Tuned, base: Base | None) -> PreTrainedTokenizerBase:
@@ -114,7 +126,8 @@ def _stop_line(tuned: Tuned, base: Base | None, tokenizer: PreTrainedTokenizerBa
 def _lines(lines: Iterable[str]) -> str:
     """The lines below the imports they need."""
     body = "\n".join(lines)
-    names = [n for n in ("AutoModelForCausalLM", "AutoTokenizer", "GenerationConfig") if f"{n}." in body]
+    known = ("AutoModelForCausalLM", "AutoTokenizer", "BitsAndBytesConfig", "GenerationConfig")
+    names = [name for name in known if f"{name}." in body or f"{name}(" in body]
     peft = "from peft import PeftModel\n" if "PeftModel" in body else ""
     peft = peft and f"# pip install peft\n{peft}"
     return f"{peft}from transformers import {', '.join(names)}\n\n{body}"
