@@ -122,6 +122,10 @@ class LeavesADropout(Wrong):
         network.set_output_embeddings(nn.Sequential(head, nn.Dropout(0.0)))
 
 
+class SaysItCannotMerge(LoRA):
+    mergeable = False
+
+
 @pytest.mark.parametrize(
     ("law", "method"),
     [
@@ -135,6 +139,7 @@ class LeavesADropout(Wrong):
         ("every_parameter_gets_a_gradient", CutsTheGradient(rank=2)),
         ("off_is_the_base", ReplacesTheHead(rank=2)),
         ("merging_changes_nothing", LeavesADropout(rank=2)),
+        ("merging_changes_nothing", SaysItCannotMerge(rank=2)),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -150,6 +155,7 @@ def test_a_restore_that_fills_only_some_parameters_breaks_the_law_of_saving(make
 
         starts_as_base: bool = True
         removable: bool = False
+        mergeable: bool = False
 
         def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
             network.requires_grad_(True)
@@ -180,6 +186,7 @@ def test_a_method_of_a_stranger_keeps_every_law_without_a_line_here(make: Build)
     class ShiftHead:
         starts_as_base: bool = True
         removable: bool = False
+        mergeable: bool = False
 
         def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
             network.requires_grad_(False)
