@@ -23,9 +23,11 @@ from transformers import PreTrainedModel
 
 from luthier.errors import ModelError
 from luthier.methods.full import Freeze, Full
+from luthier.methods.ia3 import IA3
 from luthier.methods.lora import LoRA
 from luthier.methods.method import Method
 from luthier.methods.peft import CONFIG, WEIGHTS, restore_adapter, save_adapter
+from luthier.methods.peft_ia3 import restore_ia3, save_ia3
 from luthier.methods.trained import METHOD, TRAINED, fill, restore_trained, save_trained
 from luthier.types import Json
 
@@ -43,6 +45,7 @@ class Layout:
 
 PEFT_LAYOUTS: Final[Mapping[str, Layout]] = {
     "LORA": Layout(LoRA, save_adapter, restore_adapter),
+    "IA3": Layout(IA3, save_ia3, restore_ia3),
 }
 """By the `peft_type` of adapter_config.json."""
 
