@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,8 @@ from luthier.model.gguf import converted
 from luthier.model.load import ModelOptions
 from luthier.model.quantize import Bits
 
+BITS = "base.json"
+"""Lies beside an adapter that was learned over a base in few bits, and says in how many."""
 NF4 = "BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_use_double_quant=True)"
 """What `model.quantize: nf4` is to transformers."""
 
@@ -61,6 +64,14 @@ def base_of(options: ModelOptions) -> Base:
     if place.is_gguf:
         return Base(str(converted(place.path)), None, "gguf", options.name, options.quantize)
     return Base(str(place.path), None, "folder", options.name, options.quantize)
+
+
+def bits_of(folder: Path) -> Bits | None:
+    """In how many bits an exported adapter's base is kept; None where it is kept as it is."""
+    if not (folder / BITS).is_file():
+        return None
+    found: Bits = json.loads((folder / BITS).read_text(encoding="utf-8"))["quantize"]
+    return found
 
 
 def _source(asked: str) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from transformers import AutoConfig
 
+from luthier.errors import RunError
 from luthier.export.base import base_of
 from luthier.export.format import BFLOAT16, FLOAT16, FLOAT32, Tolerance, settings, write_companions
 from luthier.methods.method import merge
@@ -34,7 +35,15 @@ class Merged:
         return "merged"
 
     def write(self, model: Model, tuned: Tuned, folder: Path) -> None:
-        """Adds what was learned to the weights in float32, rounds them once, and writes safetensors."""
+        """Adds what was learned to the weights in float32, rounds them once, and writes safetensors.
+
+        Raises RunError where no weight of the base can hold what was learned.
+        """
+        if not tuned.method.mergeable:
+            raise RunError(
+                f"{tuned.run}: what {type(tuned.method).__name__} learns cannot be folded into the weights; "
+                "export the format adapter"
+            )
         dtype = STORED[self.dtype] if self.dtype != "auto" else _own_dtype(tuned)
         merge(model.network)
         for parameter in model.network.parameters():

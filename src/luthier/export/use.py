@@ -1,8 +1,10 @@
-"""The lines of Python that load a run or an export through transformers and PEFT alone."""
+"""The lines of Python that load a run or an export through transformers and PEFT alone.
+
+An adapter of a method that PEFT does not have is put on its base by Luthier.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,9 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from luthier.data.template import ensure_template
 from luthier.errors import RunError
-from luthier.export.adapter import BITS
-from luthier.export.base import Base, base_of
-from luthier.methods.peft import CONFIG as ADAPTER
+from luthier.export.base import Base, base_of, bits_of
+from luthier.methods.store import AdapterFiles, adapter_files
 from luthier.methods.tuned import RECIPE, TOKENIZER, Tuned, find_tuned, strange_method
 from luthier.model.load import stop_tokens
 
@@ -28,8 +29,9 @@ def use_lines(place: Path, *, checkpoint: str = "best", shown: Path | None = Non
     if (place / RECIPE).is_file():
         strange = strange_method(place)
         return _of_strange(strange) if strange else _of_run(find_tuned(place, checkpoint=checkpoint))
-    if (place / ADAPTER).is_file():
-        return _of_adapter(place, str(shown or place))
+    files = adapter_files(place)
+    if files is not None:
+        return _of_adapter(files, str(shown or place))
     if (place / "config.json").is_file() and (place / TOKENIZER).is_file():
         path = repr(str(shown or place))
         return _lines([f"model = {AUTO}({path})", f"tokenizer = {TOKENS}({path})"])
@@ -40,19 +42,30 @@ AUTO = "AutoModelForCausalLM.from_pretrained"
 TOKENS = "AutoTokenizer.from_pretrained"
 
 
-def _of_adapter(folder: Path, path: str) -> str:
-    config = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
-    bits = json.loads((folder / BITS).read_text(encoding="utf-8"))["quantize"] if (folder / BITS).is_file() else None
-    base = Base(config["base_model_name_or_path"], config.get("revision"), "folder", "", bits)
+def _of_adapter(files: AdapterFiles, path: str) -> str:
+    config = files.described()
+    revision = config.get("revision")
+    base = Base(
+        str(config["base_model_name_or_path"]),
+        None if revision is None else str(revision),
+        "folder",
+        "",
+        bits_of(files.config.parent),
+    )
     return _lines(
         [
             f"model = {AUTO}({base.network_call})",
-            f"model = PeftModel.from_pretrained(model, {path!r})",
+            _put_on(files, path),
             f"model.generation_config = GenerationConfig.from_pretrained({path!r})",
             f"tokenizer = {TOKENS}({path!r})",
             *_kept_in(base),
         ]
     )
+
+
+def _put_on(files: AdapterFiles, path: str) -> str:
+    """The line that puts the adapter of a folder on its base."""
+    return f"model = PeftModel.from_pretrained(model, {path!r})" if files.peft else f"restore(model, Path({path!r}))"
 
 
 def _of_strange(method: str) -> str:
@@ -68,8 +81,9 @@ def _of_run(tuned: Tuned) -> str:
     whole = not tuned.adapted and tuned.has_tokenizer
     base = None if whole else base_of(tuned.options)
     model = f"{AUTO}({str(link)!r})"
-    if tuned.adapted and base is not None:
-        model = f"{AUTO}({base.network_call})\nmodel = PeftModel.from_pretrained(model, {str(link)!r})"
+    files = adapter_files(tuned.checkpoint)
+    if files is not None and base is not None:
+        model = f"{AUTO}({base.network_call})\n{_put_on(files, str(link))}"
     tokens = repr(str(link)) if tuned.has_tokenizer or base is None else base.call
     tokenizer = _tokenizer(tuned, base)
     own = bool(tokenizer.chat_template)
@@ -128,6 +142,8 @@ def _lines(lines: Iterable[str]) -> str:
     body = "\n".join(lines)
     known = ("AutoModelForCausalLM", "AutoTokenizer", "BitsAndBytesConfig", "GenerationConfig")
     names = [name for name in known if f"{name}." in body or f"{name}(" in body]
-    peft = "from peft import PeftModel\n" if "PeftModel" in body else ""
-    peft = peft and f"# pip install peft\n{peft}"
-    return f"{peft}from transformers import {', '.join(names)}\n\n{body}"
+    first = "# pip install peft\nfrom peft import PeftModel\n" if "PeftModel" in body else ""
+    if "restore(" in body:
+        first = "# PEFT has no such method: Luthier puts it on.\nfrom pathlib import Path\n\n"
+        first += "from luthier.methods import restore\n"
+    return f"{first}from transformers import {', '.join(names)}\n\n{body}"

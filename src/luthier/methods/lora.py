@@ -59,6 +59,11 @@ class LoRA:
         """True: the base is frozen."""
         return True
 
+    @property
+    def mergeable(self) -> bool:
+        """True: B A has the shape of the weight."""
+        return True
+
     def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
         """Freezes the network in the compute dtype and puts an adapter beside each target.
 

@@ -38,7 +38,8 @@ class Scores:
 def forward(model: Model, batch: Batch, *, needs: frozenset[str] = frozenset()) -> Scores:
     """Log-probabilities of the batch's scored tokens.
 
-    Raises ModelError for a need it does not know or cannot bring (a base that was not kept, no head), or when a layer did not consume the batch's attention plan.
+    Raises ModelError for a need it does not know or cannot bring (a base that was not kept, no head), or when a layer
+    did not consume the batch's attention plan.
     """
     unknown = needs - {"uniform", "divergence", "head"}
     if unknown:

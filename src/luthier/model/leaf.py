@@ -63,7 +63,7 @@ def leaf_head(network: nn.Module) -> LeafHead | None:
 
 def attach_head(network: PreTrainedModel, head: LeafHead) -> LeafHead:
     """Puts a head into a network, where it learns with what learns already."""
-    setattr(network, NAME, head.to(network.device))  # type: ignore[arg-type]  # transformers widens `device`
+    setattr(network, NAME, head.to(network.device))
     return head
 
 

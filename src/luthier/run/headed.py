@@ -10,7 +10,7 @@ import numpy as np
 
 from luthier.data.render import Rendered
 from luthier.errors import DataError, RecipeError
-from luthier.evaluate import Task
+from luthier.evaluate import EvaluateOptions, Task
 from luthier.model.leaf import LeafHead
 from luthier.objectives import Regress
 from luthier.recipe import Recipe
@@ -35,6 +35,21 @@ class HeadFacts:
 def has_head(recipe: Recipe) -> bool:
     """Whether the recipe's objective learns a head."""
     return "head" in recipe.objective.needs
+
+
+def judging(recipe: Recipe) -> EvaluateOptions:
+    """How the run is judged: a head that says numbers, by how far these are off."""
+    if not isinstance(recipe.objective, Regress):
+        return recipe.evaluate
+    return replace(recipe.evaluate, task="text", metric=recipe.evaluate.metric or "mae")
+
+
+def headed_task(task: Task, recipe: Recipe) -> Task:
+    """The task as it is asked of a head: of a choice the same, of a number by its distance."""
+    if not isinstance(recipe.objective, Regress):
+        return task
+    known = ("mae", "rmse", "r2")
+    return replace(task, kind="number", metrics=tuple(dict.fromkeys((task.primary, *known))))
 
 
 def head_facts(recipe: Recipe, learned: Sequence[Example], task: Task) -> HeadFacts:
@@ -79,4 +94,5 @@ def _number(example: Example) -> float:
     try:
         return float(example.answer.strip().replace("−", "-"))
     except ValueError:
-        raise DataError(f"{example.id}: {example.answer!r} is no number, and a head that regresses learns one") from None
+        why = "is no number, and objective=regress learns numbers"
+        raise DataError(f"{example.id}: {example.answer!r} {why}; leave the row out, or use objective=sft") from None

@@ -20,11 +20,13 @@ from luthier.data.split import PARTS, SplitOptions, split
 from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.methods import keep_base
 from luthier.model.accept import open_model
+from luthier.model.leaf import attach_head
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
 from luthier.run.audit import before_training, summed
 from luthier.run.earlier import Earlier, read_earlier
 from luthier.run.fitting import fitting, right_answers, whole, with_right
+from luthier.run.headed import HeadFacts, has_head, head_facts, head_sequences, headed_task, judging
 from luthier.run.mixed import Mixed, mixed_sequences, read_mixed, told_mixture
 from luthier.run.replay import Replayed, replayed
 from luthier.run.show import Show
@@ -62,6 +64,8 @@ class Prepared:
     """The other tasks that are learned with it; their rows are in no split."""
     mixture: Mixture | None = None
     """How often each file is drawn, where there are several."""
+    head: HeadFacts | None = None
+    """What a linear head answers with, where one learns."""
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -122,7 +126,11 @@ def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bo
     asked = {part: splits[part] for part in ("validation", "test")}
     asked |= {f"forgetting.files {one.name}": one.examples for one in earlier}
     mixed = read_mixed(recipe, model, asked)
-    sequences, mixture = mixed_sequences([one.sequence for row in fit for one in row], mixed, recipe)
+    task = infer([e for part in PARTS for e in splits[part]], judging(recipe), tokenizer=model.tokenizer)
+    task = headed_task(task, recipe)
+    facts = head_facts(recipe, kept, task) if has_head(recipe) else None
+    own = [one.sequence for row in fit for one in row] if facts is None else head_sequences(kept, fit, facts)
+    sequences, mixture = mixed_sequences(own, mixed, recipe)
     if mixture is not None:
         show.say(told_mixture(mixture, sequences))
     asked |= {f"test rows of {one.name}": one.asked for one in mixed}
@@ -149,10 +157,11 @@ def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bo
         corpus=corpus,
         audit=audit,
         cut=(*cut(rendered, max_length=model.max_length), *(_too_long(left) for left in too_long)),
-        task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),
+        task=task,
         earlier=earlier,
         mixed=mixed,
         mixture=mixture,
+        head=facts,
     )
 
 
@@ -160,6 +169,9 @@ def attach(prepared: Prepared) -> None:
     """Readies the model for its first step: the method attached, and the base kept where the objective needs it."""
     recipe, model = prepared.recipe, prepared.model
     recipe.method.attach(model.network, dtype=model.dtype, seed=recipe.train.seed)
+    if prepared.head is not None:
+        width = int(model.network.config.get_text_config().hidden_size)
+        attach_head(model.network, prepared.head.made(width)).start(recipe.train.seed)
     if "divergence" in recipe.objective.needs:
         keep_base(model, recipe.method)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,8 +125,7 @@ def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
         return evaluation(rows, prepared.task, resamples=options.resamples, seed=options.seed)
     if not prepared.recipe.method.removable and (folder / "last").exists():
         return None
-    removed = switched_off(prepared.model.network) if prepared.recipe.method.removable else nullcontext()
-    with removed:
+    with switched_off(prepared.model.network):
         found = _evaluated(prepared, prepared.compared, "before tuning", show)
     write_predictions(kept, found.rows)
     return found

@@ -43,7 +43,7 @@ class OtherTask(Verdict):
 class Task:
     """What the model was asked to do."""
 
-    kind: Literal["choice", "text"] = "text"
+    kind: Literal["choice", "text", "number"] = "text"
     labels: tuple[str, ...] | None = None
     max_new_tokens: int = 256
     """Most tokens an answer was allowed."""
