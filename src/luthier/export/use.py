@@ -5,6 +5,7 @@ An adapter of a method that PEFT does not have is put on its base by Luthier.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from luthier.errors import RunError
 from luthier.export.base import Base, base_of, bits_of
 from luthier.methods.store import AdapterFiles, adapter_files
 from luthier.methods.tuned import RECIPE, TOKENIZER, Tuned, find_tuned, strange_method
+from luthier.model.leaf import FACTS, WEIGHTS
 from luthier.model.load import stop_tokens
 
 
@@ -34,7 +36,8 @@ def use_lines(place: Path, *, checkpoint: str = "best", shown: Path | None = Non
         return _of_adapter(files, str(shown or place))
     if (place / "config.json").is_file() and (place / TOKENIZER).is_file():
         path = repr(str(shown or place))
-        return _lines([f"model = {AUTO}({path})", f"tokenizer = {TOKENS}({path})"])
+        lines = [f"model = {AUTO}({path})", f"tokenizer = {TOKENS}({path})"]
+        return _lines([*lines, *_answers_by(place, str(shown or place))])
     raise RunError(f"{place}: neither a run folder ({RECIPE}) nor an export; name one of them")
 
 
@@ -59,6 +62,7 @@ def _of_adapter(files: AdapterFiles, path: str) -> str:
             f"model.generation_config = GenerationConfig.from_pretrained({path!r})",
             f"tokenizer = {TOKENS}({path!r})",
             *_kept_in(base),
+            *_answers_by(files.config.parent, path),
         ]
     )
 
@@ -93,7 +97,24 @@ def _of_run(tuned: Tuned) -> str:
     lines += _stop_line(tuned, base, tokenizer)
     if tuned.adapted and base is not None and base.kind == "gguf":
         lines.append("# This base lies in a cache that may be emptied; an export in the format merged needs no base.")
-    return _lines(lines if base is None else [*lines, *_kept_in(base)])
+    lines += [] if base is None else _kept_in(base)
+    return _lines([*lines, *_answers_by(tuned.checkpoint, str(link))])
+
+
+def _answers_by(folder: Path, path: str) -> list[str]:
+    """How a linear head that lies in a folder is asked."""
+    if not (folder / FACTS).is_file():
+        return []
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    number = f"{facts['mean']!r} + {facts['spread']!r} * said[0].item()"
+    return [
+        "# A linear head answers, from the last state of the prompt as the chat template writes it:",
+        f"head = load_file({path + '/' + WEIGHTS!r})",
+        "def answer(prompt):",
+        "    state = model(**prompt, output_hidden_states=True).hidden_states[-1][0, -1]",
+        "    said = head['weight'] @ state.float() + head['bias']",
+        f"    return {facts['labels']!r}[int(said.argmax())]" if facts["labels"] else f"    return {number}",
+    ]
 
 
 def _kept_in(base: Base) -> list[str]:
@@ -146,4 +167,5 @@ def _lines(lines: Iterable[str]) -> str:
     if "restore(" in body:
         first = "# PEFT has no such method: Luthier puts it on.\nfrom pathlib import Path\n\n"
         first += "from luthier.methods import restore\n"
+    first += "from safetensors.torch import load_file\n" if "load_file(" in body else ""
     return f"{first}from transformers import {', '.join(names)}\n\n{body}"

@@ -29,8 +29,7 @@ from luthier.methods.method import Method
 from luthier.methods.peft import CONFIG, WEIGHTS, restore_adapter, save_adapter
 from luthier.methods.peft_ia3 import restore_ia3, save_ia3
 from luthier.methods.trained import METHOD, TRAINED, fill, restore_trained, save_trained
-from luthier.model.leaf import NAME as HEAD
-from luthier.model.leaf import restore_head, save_head
+from luthier.model.leaf import restore_head, save_head, without_head
 from luthier.types import Json
 
 
@@ -91,8 +90,7 @@ def save(network: PreTrainedModel, method: Method, folder: Path) -> None:
     if layout is not None:
         layout.save(network, folder)
     elif isinstance(method, Full | Freeze):
-        own = {name: value for name, value in network.state_dict().items() if not name.startswith(f"{HEAD}.")}
-        network.save_pretrained(folder, state_dict=own)
+        network.save_pretrained(folder, state_dict=without_head(network))
     else:
         save_trained(network, method, folder)
     save_head(network, folder)

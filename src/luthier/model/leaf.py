@@ -67,6 +67,11 @@ def attach_head(network: PreTrainedModel, head: LeafHead) -> LeafHead:
     return head
 
 
+def without_head(network: nn.Module) -> dict[str, Tensor]:
+    """A network's own tensors, as other tools know them."""
+    return {name: value for name, value in network.state_dict().items() if not name.startswith(f"{NAME}.")}
+
+
 def save_head(network: nn.Module, folder: Path) -> None:
     """Writes the head beside what else was learned; nothing where there is none."""
     head = getattr(network, NAME, None)
