@@ -223,7 +223,7 @@ def text_report(predictions: list[Record]) -> Record:
     return {
         **common("Restaurant descriptions", labels=None),
         "verdict": {"word": "better", "metric": "chrf", **judged, "n": 240, "rows_needed": None, "sentence": sentence},
-        "task": {"kind": "text", "labels": None},
+        "task": {"kind": "text", "labels": None, "signatures": {"bleu": "nrefs:var|tok:13a|version:2.6.0"}},
         "metrics": {"rouge_l": compared(0.279, 0.642, 0.021), "chrf": judged, "bleu": compared(3.2, 38.8, 1.9)},
         "classes": None,
         "confusions": None,

@@ -13,10 +13,12 @@ from luthier.report.changed import changes
 from luthier.report.curves import DRAWN, charts, smooth, thin
 from luthier.report.ledger import ledger, worst_first
 from luthier.report.records import Answer, Comparison, Interval, Measured, Prediction, Row, Step
+from luthier.report.texts import typeset
 from luthier.report.view import pairs
 from luthier.report.whiskers import interval_plot
 from luthier.train.log import spoken
 from luthier.types import Issue
+from luthier.words import spelled
 
 
 def predicted(name: str, base: float, tuned: float, label: str | None = None) -> Prediction:
@@ -172,7 +174,12 @@ def test_nested_settings_become_flat_names() -> None:
         (figures.p_value(None), ""),
         (figures.when("2025-11-22T12:40:11+00:00"), "2025-11-22 12:40 UTC"),
         (figures.when("yesterday"), "yesterday"),
-        (figures.words("macro_f1"), "macro F1"),
+        (spelled("macro_f1"), "macro F1"),
+        (spelled("rougeL"), "ROUGE-L"),
+        (
+            typeset("-47.0 points [-54.5, +1.0], a-1 at 44.0 %"),
+            "−47.0 points [−54.5, +1.0], a-1 at 44.0\N{NO-BREAK SPACE}%",
+        ),
         (figures.visible("a\r\nb\x1b[0m"), "a\nb␛[0m"),
     ],
 )

@@ -12,8 +12,8 @@ from itertools import pairwise
 from statistics import fmean
 
 from luthier.report.axis import Scale, Tick, bounds, ticks
-from luthier.report.figures import words
 from luthier.report.records import Measured, Step
+from luthier.words import spelled
 
 WIDTH, HEIGHT = 480, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 14, 22, HEIGHT - 34
@@ -84,7 +84,7 @@ def charts(
     x = Scale(0, max(last, 1), LEFT, RIGHT)
     refused = tuple(x(line.step) for line in steps if line.refused)
     drawn = [_loss(steps, held_out, x), _lines("gap", [("gap", _gap(held_out))], x)]
-    drawn += [_lines(words(name), [("validation", _metric(held_out, name))], x) for name in names]
+    drawn += [_lines(spelled(name), [("validation", _metric(held_out, name))], x) for name in names]
     return tuple(
         _chart(
             name,

@@ -12,10 +12,11 @@ from rich.text import Text
 from luthier.errors import RunError
 from luthier.report import comparison
 from luthier.report.compared import Compared, as_json, compare
-from luthier.report.figures import number, places, span, visible, words
+from luthier.report.figures import number, places, span, visible
 from luthier.run.files import write_json
 from luthier.stats import Interval
 from luthier.types import Json
+from luthier.words import spelled
 
 FEW = 5
 """Runs whose columns are kept whole on a terminal."""
@@ -52,7 +53,7 @@ def _metrics(found: Compared) -> Table:
     for side in found.sides:
         table.add_column(Text(visible(side.name)), justify="right", no_wrap=len(found.sides) < FEW)
     for metric, runs in found.metrics.items():
-        table.add_row(words(metric), *(_cell(one) for one in runs.values()))
+        table.add_row(spelled(metric), *(_cell(one) for one in runs.values()))
     return table
 
 

@@ -38,7 +38,7 @@ from luthier.run.show import Show
 from luthier.run.targets import Target, target
 from luthier.stats import family, interval, paired
 from luthier.types import Json
-from luthier.words import counted
+from luthier.words import counted, spelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +218,13 @@ def _table(found: Compared) -> Table:
     for name, one in found.columns.items():
         table.add_column(Text(f"{name}\n{counted(len(one.rows), 'row')}"), justify="right")
     for metric, cells in found.cells.items():
-        table.add_row(Text(figures.words(metric)), *map(_cell, cells.values()))
+        table.add_row(Text(spelled(metric)), *map(_cell, cells.values()))
     by = None
     for part in found.parts:
         if part.slice.by != by:
             by = part.slice.by
             table.add_row()
-            table.add_row(Text(f"{figures.words(found.primary)} by {by}", style="dim"))
+            table.add_row(Text(f"{spelled(found.primary)} by {by}", style="dim"))
         title = f"{part.slice.value} ({counted(len(part.slice.ids), 'row')})"
         table.add_row(Text(figures.visible(title)), *map(_cell, part.cells.values()))
     return table
@@ -272,7 +272,7 @@ def _sentence(found: Compared, first: str, name: str) -> str:
     p += f" among {many} models (Holm)" if many > 1 else ""
     decimals = figures.places(cell.interval.value, before.value)
     values = [figures.number(one.value, decimals) for one in (cell.interval, before)]
-    facts = f"{figures.words(metric)} {values[0]} against {values[1]} on {counted(n, 'row')}"
+    facts = f"{spelled(metric)} {values[0]} against {values[1]} on {counted(n, 'row')}"
     return f"{name} against {first}: {word}. {facts} (difference {size}, 95 % interval, {p})."
 
 

@@ -8,6 +8,7 @@ from luthier.evaluate.forgetting.compare import Measure
 from luthier.evaluate.tables import difference_json, interval_json
 from luthier.metrics import metrics
 from luthier.types import Json
+from luthier.words import spelled
 
 
 def told(measure: Measure, max_drop: float | None = None) -> str:
@@ -73,10 +74,10 @@ def _figures(measure: Measure) -> str:
         rows = f"p = {found.p:.3f}, {rows}"  # the interval alone would say that it is seen
     if _is_share(measure):
         ends = f"{100 * found.value:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-        unit = "right" if measure.kind == "probe" else _spelled(measure.metric)
+        unit = "right" if measure.kind == "probe" else spelled(measure.metric)
         return f"{100 * before:.1f} % {unit} before, {100 * after:.1f} % after ({ends}, {rows})"
     ends = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-    return f"{before:.3f} {_spelled(measure.metric)} before, {after:.3f} after ({ends}, {rows})"
+    return f"{before:.3f} {spelled(measure.metric)} before, {after:.3f} after ({ends}, {rows})"
 
 
 def _meaning(measure: Measure, max_drop: float | None) -> str:
@@ -89,10 +90,6 @@ def _meaning(measure: Measure, max_drop: float | None) -> str:
 
 def _is_share(measure: Measure) -> bool:
     return measure.metric in metrics and metrics[measure.metric].top == 1
-
-
-def _spelled(metric: str) -> str:
-    return metric.replace("_", " ")
 
 
 def _points(share: float) -> str:
