@@ -213,6 +213,12 @@ def test_five_rows_all_gained_are_no_difference_yet_and_six_are() -> None:
         assert rows_needed(found, n) == 6
 
 
+def test_rows_on_which_one_differs_show_no_less_than_six_of_them_differing() -> None:
+    found = paired(sample(np.zeros(16)), sample(np.eye(16)[0]), resamples=200, rng=rng())
+    assert not found.seen
+    assert smallest_visible(found, 16, 16) == pytest.approx(6 / 16)
+
+
 def test_all_rows_right_still_leaves_doubt() -> None:
     assert interval(sample(np.ones(20)), resamples=50, rng=rng()).low == pytest.approx(wilson(20, 20).low)
     grouped = interval(sample(np.ones(20), np.repeat(np.arange(4), 5)), resamples=50, rng=rng())

@@ -76,7 +76,10 @@ class Chart:
 def charts(
     steps: Sequence[Step], evaluations: Sequence[Measured], *, best: int | None, judged_by: str
 ) -> tuple[Chart, ...]:
-    """The charts worth drawing; the metric the run was judged by comes right after the loss."""
+    """The charts worth drawing; the metric the run was judged by comes right after the loss.
+
+    A metric that was measured once makes no curve, and stands in the sentence below the charts.
+    """
     held_out = [line for line in evaluations if line.split == "validation"] or list(evaluations)
     names = sorted({name for line in held_out for name in line.metrics} - {"loss"})
     names.sort(key=lambda name: name != judged_by)
@@ -95,7 +98,7 @@ def charts(
             intervals=_intervals(held_out) if name == "gap" else (),
         )
         for name, series in drawn
-        if series
+        if series and (name == "loss" or any(len(points) > 1 for _, points in series))
     )[:CHARTS]
 
 

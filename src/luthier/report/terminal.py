@@ -145,7 +145,8 @@ def _mended(seen: View) -> list[RenderableType]:
     if seen.changes is None or not seen.changes.mended:
         return []
     total, rows = len(seen.changes.mended), seen.changes.mended[:MENDED]
-    title = Text(f"\nMended rows ({len(rows)} of {total:,})", style="bold")
+    told = f"{'were ' if seen.changes.right_or_wrong else ''}{seen.changes.names[0]}"
+    title = Text(f"\nRows that {told} ({len(rows)} of {total:,})", style="bold")
     return [title, *(_row(change) for change in rows)]
 
 
