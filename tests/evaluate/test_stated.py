@@ -143,6 +143,11 @@ def test_small_slices_are_told_together_so_that_no_row_is_lost() -> None:
     assert len(frozenset[str]().union(*(one.ids for one in found))) == 30
 
 
+def test_a_division_into_slices_that_are_all_too_small_says_so() -> None:
+    (found,) = sliced(rows(9), ["length"])
+    assert (found.value, len(found.ids)) == ("none of 3 has 5 rows", 9)
+
+
 def test_a_division_that_makes_no_sense_is_refused() -> None:
     written = [replace(one, label=None) for one in rows()]
     with pytest.raises(RecipeError, match="these rows have no class"):

@@ -52,7 +52,8 @@ def _by(name: str, examples: Sequence[Example]) -> list[Slice]:
     small = [value for value in order if value not in kept]
     if small:
         rest = frozenset[str]().union(*(ids[value] for value in small))
-        found.append(Slice(name, small[0] if len(small) == 1 else f"{len(small)} others", rest))
+        others = f"{len(small)} others" if kept else f"none of {len(small)} has {FEWEST} rows"
+        found.append(Slice(name, small[0] if len(small) == 1 else others, rest))
     missing = frozenset(one.id for one, value in zip(examples, values, strict=True) if value is None)
     return [*found, Slice(name, f"no {name}", missing)] if missing else found
 
