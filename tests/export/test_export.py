@@ -22,6 +22,7 @@ from luthier.export import Adapter, Format, Merged, Tolerance, Trial, export, fo
 from luthier.methods import IA3, BitFit, Bottleneck, Freeze, Full, LoRA, Method
 from luthier.methods.tuned import open_adapter
 from luthier.model.load import ModelOptions
+from luthier.run.targets import target
 
 TRIAL = Trial(rows=6, answers=3, max_new_tokens=12)
 METHODS: dict[str, Callable[[], Method]] = {
@@ -62,6 +63,8 @@ def test_the_adapter_of_a_method_without_a_place_in_a_model_opens_on_its_base(
 ) -> None:
     made = export(write_run(tmp_path / "run", base, method), tmp_path / "out", format=Adapter(), trial=TRIAL)
     assert made.parity.same == TRIAL.answers
+    assert target(str(made.folder)).base == str(base)
+    assert target(f"other+{made.folder}").base == "other"
     opened = open_adapter(made.folder, ModelOptions(str(base), dtype="float32", device="cpu"))
     opened.network.set_attn_implementation("sdpa")
     torch.testing.assert_close(logits(opened.network), logits(tuned_network(base, method)), rtol=0, atol=1e-4)
