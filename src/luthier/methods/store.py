@@ -29,6 +29,7 @@ from luthier.methods.method import Method
 from luthier.methods.peft import CONFIG, WEIGHTS, restore_adapter, save_adapter
 from luthier.methods.peft_ia3 import restore_ia3, save_ia3
 from luthier.methods.trained import METHOD, TRAINED, fill, restore_trained, save_trained
+from luthier.model.leaf import restore_head, save_head, without_head
 from luthier.types import Json
 
 
@@ -89,9 +90,10 @@ def save(network: PreTrainedModel, method: Method, folder: Path) -> None:
     if layout is not None:
         layout.save(network, folder)
     elif isinstance(method, Full | Freeze):
-        network.save_pretrained(folder)
+        network.save_pretrained(folder, state_dict=without_head(network))
     else:
         save_trained(network, method, folder)
+    save_head(network, folder)
 
 
 def restore(network: PreTrainedModel, folder: Path) -> None:
@@ -110,6 +112,7 @@ def restore(network: PreTrainedModel, folder: Path) -> None:
         fill(network, _opened(type(network), folder).state_dict(), folder)
     else:
         raise ModelError(f"{folder}: neither an adapter ({CONFIG}, {METHOD}) nor a model (config.json)")
+    restore_head(network, folder)
 
 
 def _layout(files: AdapterFiles) -> Layout:
