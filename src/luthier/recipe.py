@@ -80,6 +80,8 @@ class Recipe:
     """What the model could do before and can do after; a list is its `files`."""
     run: str = "runs/luthier"
     """Folder that everything of the run is written to."""
+    search: Mapping[str, Json] = field(default_factory=dict)
+    """What `luthier search` tries, as it is written; a run itself does not read it."""
 
 
 SECTIONS: Mapping[str, type] = {
@@ -128,19 +130,22 @@ def make_recipe(tree: Mapping[str, Json], problems: Iterable[str] = ()) -> Recip
     """A recipe from nested settings; whatever they leave out keeps its default. Raises RecipeError."""
     if not isinstance(tree, Mapping):
         raise RecipeError(f"a recipe holds sections such as `data:` and `train:`, not {tree!r}")
-    known = (*SECTIONS, *PLUGS, "run")
+    known = (*SECTIONS, *PLUGS, "run", "search")
     found = [*problems, *(_unknown(str(name), known) for name in tree if name not in known)]
-    parts: dict[str, object] = {name: _section(name, shape, tree.get(name), found) for name, shape in SECTIONS.items()}
+    parts: dict[str, object] = {name: section(name, shape, tree.get(name), found) for name, shape in SECTIONS.items()}
     parts |= {name: _plug(name, shapes, tree.get(name), found) for name, shapes in PLUGS.items()}
     data, run = tree.get("data") or {}, tree.get("run") or ""
     if isinstance(data, dict) and not data.get("train"):
         found.append("data.train: name the file of training rows (--data FILE)")
     if not isinstance(run, str):
         found.append(f"run: holds {run!r}, not the name of a folder; write it in quotes")
+    search = tree.get("search") or {}
+    if not isinstance(search, dict):
+        found.append(f"search: holds {search!r}, not what is to be tried; write `search:` and its keys below it")
     if found:
         raise RecipeError("\n".join(found) if len(found) == 1 else f"{len(found)} problems:\n  " + "\n  ".join(found))
     folder = str(run) or _default_run(cast(DataOptions, parts["data"]))
-    return Recipe(**parts, run=folder)  # type: ignore[arg-type]  # each part was made from its own field's type
+    return Recipe(**parts, run=folder, search=_texts(search))  # type: ignore[arg-type]  # each part was made from its own field's type
 
 
 def to_tree(recipe: Recipe) -> dict[str, Json]:
@@ -150,7 +155,7 @@ def to_tree(recipe: Recipe) -> dict[str, Json]:
         plug = getattr(recipe, name)
         own = next((key for key, shape in shapes.items() if shape is type(plug)), None)
         tree[name] = {"name": own or f"{type(plug).__module__}:{type(plug).__qualname__}", **_plain_dict(asdict(plug))}
-    return {**tree, "run": recipe.run}
+    return {**tree, "run": recipe.run, **({"search": dict(recipe.search)} if recipe.search else {})}
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -179,7 +184,7 @@ class _Word(str):
 def _is_key(key: str) -> bool:
     """Whether a key is `section.key`, or stands alone and may."""
     section, _, name = key.partition(".")
-    return key in ("run", *PLUGS) or bool(section and name and "." not in name)
+    return key in ("run", *PLUGS) or bool(section and name and ("." not in name or section == "search"))
 
 
 def _lay(tree: dict[str, Json], key: str, value: Json) -> None:
@@ -213,8 +218,8 @@ def _understood(text: str, kind: object) -> Json:
         return str(text)
 
 
-def _section(name: str, shape: type, given: Json, problems: list[str]) -> object:
-    """One section's options, or None with what is wrong noted."""
+def section(name: str, shape: type, given: Json, problems: list[str]) -> object:
+    """One section's options, its keys and values checked; None with what is wrong noted."""
     if given is None:
         given = {}
     given = _long(name, given)
@@ -251,7 +256,7 @@ def _plug(name: str, shapes: Mapping[str, type], given: Json, problems: list[str
             hint = closest(chosen, shapes, cutoff=0.75) or f"; there are {', '.join(shapes)}, or module:Class"
             problems.append(f"{name}: {chosen!r} is none{hint}")
         return None
-    return _section(name, shape, settings, problems)
+    return section(name, shape, settings, problems)
 
 
 def _strange(chosen: str, problems: list[str]) -> type | None:
@@ -295,6 +300,11 @@ def _plain(value: object) -> Json:
 
 def _plain_dict(value: Mapping[str, object]) -> dict[str, Json]:
     return {key: _plain(one) for key, one in value.items()}
+
+
+def _texts(search: Mapping[str, Json]) -> dict[str, Json]:
+    """Words of a command line as plain text."""
+    return {str(key): str(value) if isinstance(value, _Word) else value for key, value in search.items()}
 
 
 def _default_run(data: DataOptions) -> str:

@@ -19,10 +19,11 @@ from luthier.cli.evaluate import evaluate
 from luthier.cli.export import export
 from luthier.cli.probe import probe
 from luthier.cli.report import report
+from luthier.cli.search import search
 from luthier.cli.settings import settings
 from luthier.cli.train import train
 
-COMMANDS = (train, check, evaluate, compare, probe, report, chat, export, convert, settings, demo)
+COMMANDS = (train, search, check, evaluate, compare, probe, report, chat, export, convert, settings, demo)
 """In the order of the help."""
 
 for command in COMMANDS:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.errors import RunError
-from luthier.evaluate import Evaluation, evaluation, lower_is_better, read_predictions, write_predictions
-from luthier.methods import restore, save, switched_off
+from luthier.evaluate import Evaluation, evaluation, read_predictions, write_predictions
+from luthier.methods import restore, switched_off
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
 from luthier.run import forget
@@ -20,15 +20,16 @@ from luthier.run.assistant import recipe_of
 from luthier.run.course import course
 from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
+from luthier.run.fitting import fitted, hooks
 from luthier.run.folder import Spent, same_data, write_beginning
 from luthier.run.looks import looked
 from luthier.run.outcome import report
 from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
 from luthier.run.visible import foreseen, told_visible
-from luthier.run.watch import Watch, validated, validation_json
+from luthier.run.watch import validated, validation_json
 from luthier.train.log import Progress, StepRecord
-from luthier.train.loop import TrainResult, fit
+from luthier.train.loop import TrainResult
 from luthier.train.meter import Meter
 from luthier.train.options import Hooks
 from luthier.types import Example, Json
@@ -78,7 +79,6 @@ def resume(folder: Path, *, show: Show | None = None) -> Outcome:
 
 
 def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -> Outcome:
-    recipe, network = prepared.recipe, prepared.model.network
     attach(prepared)
     expected = expect(prepared)
     show.say(expected.told())
@@ -89,18 +89,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     base = _base(prepared, folder, show)
     could = forget.before(prepared, folder, show)
     with show.training() as progress:
-        result = fit(
-            prepared.model,
-            prepared.sequences,
-            recipe.objective,
-            recipe.train,
-            folder=folder,
-            hooks=_hooks(prepared, progress, spent),
-            replay=prepared.replayed.replay if prepared.replayed is not None else None,
-            resume=resumed,
-            default_lr=recipe.method.usual_lr(network),
-            rates=recipe.method.rates(network),
-        )
+        result = fitted(prepared, folder, _hooks(prepared, progress, spent), resumed=resumed)
     if result.stopped_early:
         show.say(
             f"stopped early at step {result.steps} of {result.planned}: no validation better since step "
@@ -136,30 +125,11 @@ def _evaluated(prepared: Prepared, rows: Sequence[Example], title: str, show: Sh
 
 
 def _hooks(prepared: Prepared, progress: Progress, spent: Spent) -> Hooks:
-    recipe, model = prepared.recipe, prepared.model
-    watch = Watch(prepared)
-
     def stepped(record: StepRecord) -> None:
         progress.step(record)
         spent.meter.sample()
 
-    def saved(folder: Path) -> None:
-        save(model.network, recipe.method, folder)
-        model.tokenizer.save_pretrained(str(folder))
-        spent.note()
-
-    return Hooks(
-        save_weights=saved,
-        restore_weights=lambda folder: restore(model.network, folder),
-        evaluate=watch.answers if watch.rows else None,
-        measure=watch.losses if watch.rows else None,
-        metric=prepared.task.primary,
-        higher_is_better=not lower_is_better(prepared.task.primary),
-        rows=watch.rows,
-        step=stepped,
-        evaluated=progress.evaluation,
-        say=progress.say,
-    )
+    return hooks(prepared, stepped=stepped, evaluated=progress.evaluation, say=progress.say, saved=spent.note)
 
 
 def _finish(
