@@ -254,7 +254,7 @@ def _decades(x: Scale) -> tuple[Tick, ...]:
 
 def _edge(points: Sequence[tuple[float, float]], x: Scale, y: Scale, *, higher: bool) -> str:
     """Through those trials that none with a nearby rate beats: what the rate alone can bring."""
-    near = (x.high - x.low) / 12
+    near = (x.high - x.low) / 24
     best = [
         (rate, value)
         for rate, value in points

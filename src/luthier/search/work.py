@@ -24,6 +24,7 @@ from luthier.evaluate import lower_is_better
 from luthier.evaluate.verdict import amount
 from luthier.recipe import Recipe, to_tree, to_yaml
 from luthier.report.search import SearchFound, setting, write
+from luthier.run.estimate import expect
 from luthier.run.files import write_json, write_text
 from luthier.run.prepare import Prepared, prepare
 from luthier.run.show import Show
@@ -33,7 +34,7 @@ from luthier.search.journal import held
 from luthier.search.shared import Shared
 from luthier.search.space import Dimension, Settings, Stated, own_settings, usual_space
 from luthier.search.study import Claimed, Study
-from luthier.search.trial import Ended, carry_out, looks_per_epoch
+from luthier.search.trial import Ended, carry_out, looks_per_epoch, measured
 from luthier.train.log import spoken
 from luthier.types import Json
 from luthier.words import counted
@@ -68,7 +69,8 @@ def search(recipe: Recipe, asked: Stated, folder: Path, *, show: Show) -> Search
     study.enqueue(own)
     shared = Shared(prepared)
     show.say(_begun(study, folder))
-    if not _trials(study, shared, show):
+    show.say(_a_trial(shared, asked.options.looks))
+    if not run_trials(study, shared, show):
         show.say(f"stopped; every trial is kept; go on: luthier search --resume {folder}")
         return Searched(folder, None, interrupted=True)
     if others := study.elsewhere():
@@ -112,7 +114,7 @@ def _section(asked: Stated) -> dict[str, Json]:
     return {**{name: value for name, value in options.items() if value is not None}, **space}
 
 
-def _trials(study: Study, shared: Shared, show: Show) -> bool:
+def run_trials(study: Study, shared: Shared, show: Show) -> bool:
     """Runs trials until the budget is spent; False where a person stopped it."""
     while True:
         with study.next() as claimed:
@@ -166,6 +168,14 @@ def _begun(study: Study, folder: Path) -> str:
     tried = ", ".join(f"{one.key} {one.told()}" for one in study.space)
     went = f"; {counted(done, 'trial')} begun already" if done else ""
     return f"search in {folder}: {tried}; at most {' or '.join(filter(None, budget))}{went}"
+
+
+def _a_trial(shared: Shared, looks: int) -> str:
+    """What a trial that is not stopped early takes, measured on a micro-batch."""
+    whole = shared.whole.recipe
+    recipe = measured(whole, looks_per_epoch(whole, looks))
+    with shared.trial(replace(recipe, forgetting=replace(whole.forgetting, measure=False))) as mine:
+        return f"a whole trial: {expect(mine).told()}"
 
 
 def _told(claimed: Claimed, ended: Ended, study: Study, metric: str) -> str:
