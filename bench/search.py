@@ -1,9 +1,9 @@
 """`python bench/search.py`: whether a search finds for a quarter of a full grid's tokens what the grid finds.
 
-On banking77 (10 examples a class) and E2E: every setting of a grid is trained to its end; a search of the same box gets a
-share of the tokens that took; then its winner and the grid's best are both trained anew with several seeds and asked the
-same test rows, which neither ever saw. Everything is in .bench/search: what is finished is not taken again, what was
-stopped goes on. Writes docs/search.md's figures.
+On banking77 (10 examples a class) and E2E: every setting of a grid is trained to its end; a search of the same box gets
+a share of the tokens that took; then its winner and the grid's best are both trained anew with several seeds and asked
+the same test rows, which neither ever saw. Everything is in .bench/search: what is finished is not taken again, what
+was stopped goes on. Writes docs/search.md's figures.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from environment import Machine, machine
@@ -39,6 +40,8 @@ from luthier.search.study import Spent, Study
 from luthier.search.trial import looks_per_epoch
 from luthier.search.work import run_trials
 from luthier.train.log import spoken
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "search.md"
@@ -103,7 +106,7 @@ class Found:
 
     @property
     def within(self) -> bool:
-        """Whether the search's winner is not surely worse than the grid's best, on rows and seeds neither was chosen by."""
+        """Whether the search's winner is not surely worse than the grid's best, on rows that neither was chosen by."""
         apart = self.confirmed.difference
         return (apart.low <= 0) if lower_is_better(self.metric) else (apart.high >= 0)
 
@@ -162,15 +165,12 @@ def measured(task: Task, place: Path, size: Size, model: str) -> Found:
 
 def beside(shared: Shared, best: Settings, won: Settings, size: Size, folder: Path, show: Show) -> Confirmed:
     """The search's winner against the grid's best, which stands where a recipe does."""
-    shared.whole = type(shared.whole)(
-        **{name: getattr(shared.whole, name) for name in shared.whole.__slots__}
-        | {"recipe": applied(shared.whole.recipe, best)}
-    )
+    shared.whole = replace(shared.whole, recipe=applied(shared.whole.recipe, best))
     options = SearchOptions(seeds=size.seeds, looks=size.looks)
     return finished(confirm(shared, won, options, folder, show))
 
 
-def finished[T](done: T | None) -> T:
+def finished(done: T | None) -> T:
     """What a piece of work brought. Raises SystemExit where a person stopped it."""
     if not done:
         raise SystemExit("stopped; the same command goes on")
@@ -227,7 +227,7 @@ def rows(data: Path, place: Path, size: Size) -> None:
     save(place / "banking77-train.csv", train)
     save(place / "banking77-validation.csv", shuffled(held_out)[: size.judged])
     save(place / "banking77-test.csv", shuffled(read(bank / "test.csv"))[: size.asked])
-    sets = [mr for mr in dict.fromkeys(one["mr"] for one in shuffled(read(facts / "train.csv")))]
+    sets = list(dict.fromkeys(one["mr"] for one in shuffled(read(facts / "train.csv"))))
     judged = set(sets[: max(2, size.judged // 5)])
     every = read(facts / "train.csv")
     save(place / "e2e-train.csv", shuffled([one for one in every if one["mr"] not in judged])[: size.facts_train])
@@ -295,7 +295,10 @@ def lines(here: Machine, found: Sequence[Found], size: Size) -> Iterator[str]:
     for one in found:
         sure, metric = one.confirmed, one.metric
         best, won = (sum(each) / len(each) for each in (sure.recipe, sure.winner))
-        apart = f"{change(sure.difference.value, metric)} [{change(sure.difference.low, metric)}, {change(sure.difference.high, metric)}]"
+        value, low, high = (
+            change(at, metric) for at in (sure.difference.value, sure.difference.low, sure.difference.high)
+        )
+        apart = f"{value} [{low.removesuffix(' points')}, {high}]"
         yield row(one.task, metric, f"{sure.rows:,}", f"{len(sure.seeds)}", amount(best, metric), amount(won, metric),
                   apart, "yes" if one.within else "no")  # fmt: skip
 

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import luthier
@@ -55,6 +55,7 @@ def test_a_setting_may_be_named_in_full_and_an_integer_stays_one():
     assert not found["train.weight_decay"].whole
 
 
+@settings(max_examples=20)
 @given(low=numbers, high=numbers, kind=st.sampled_from(["log", "uniform"]))
 def test_a_range_reads_back_as_it_is_told(low, high, kind):
     assume(low < high)
@@ -64,13 +65,15 @@ def test_a_range_reads_back_as_it_is_told(low, high, kind):
     assert space({"lr": one.told()})["train.lr"] == one
 
 
-@given(values=st.lists(st.integers(1, 512), min_size=2, max_size=6, unique=True))
+@settings(max_examples=12)
+@given(values=st.lists(st.integers(1, 512), min_size=2, max_size=4, unique=True))
 def test_a_list_reads_back_as_it_is_told(values):
     one = space({"rank": values})["method.rank"]
     assert one.values == tuple(values)
     assert space({"rank": one.told()})["method.rank"] == one
 
 
+@settings(max_examples=50)
 @given(text=st.text(max_size=30))
 def test_text_is_a_range_or_a_problem_and_never_run(text):
     one = read(text)

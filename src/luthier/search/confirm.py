@@ -52,6 +52,7 @@ def confirm(shared: Shared, settings: Settings, options: SearchOptions, folder: 
     first = shared.whole.recipe.train.seed
     seeds = tuple(range(first, first + options.seeds))
     measured_arms: dict[str, list[Evaluation]] = {arm: [] for arm in ARMS}
+    folder.mkdir(parents=True, exist_ok=True)
     before = looked(shared.whole, folder)
     for seed in seeds:
         for arm in ARMS:

@@ -65,6 +65,7 @@ def carry_out(claimed: Claimed, shared: Shared, study: Study, show: Show) -> End
     """Runs a trial to its end and tells the study, unless a person stopped it."""
     if (twin := study.twin(claimed)) is not None:
         claimed.trial.set_user_attr(REASON, f"the same settings as trial {twin.number}, whose result it has")
+        claimed.trial.set_user_attr("size", twin.user_attrs["size"])
         study.study.tell(claimed.trial, values=twin.values)
         return Ended("complete", twin.values[0], claimed.trial.user_attrs[REASON])
     try:
