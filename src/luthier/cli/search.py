@@ -80,7 +80,7 @@ def search(
         "seeds": seeds,
         "storage": storage,
     }
-    given = {key: one for key, one in asked.items() if one is not None}
+    given: dict[str, Json] = {key: one for key, one in asked.items() if one is not None}
     return _searched(made, given, resume or out or Path(f"{made.run}-search"), show, as_json=as_json)
 
 

@@ -21,6 +21,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHal
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from luthier.errors import RecipeError, RunError
@@ -85,8 +86,8 @@ class Study:
         Raises RunError where another search is kept there, RecipeError for a storage that does not open.
         """
         self.folder, self.options, self.space = folder, options, tuple(space)
-        quality = "maximize" if maximize else "minimize"
-        directions = [quality if one == "quality" else "minimize" for one in options.objectives]
+        quality = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
+        directions = [quality if one == "quality" else StudyDirection.MINIMIZE for one in options.objectives]
         with held(folder / "ask.lock"):
             self.study = optuna.create_study(
                 storage=_storage(folder, options.storage),

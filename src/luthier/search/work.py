@@ -85,7 +85,7 @@ def _study(folder: Path, asked: Stated, space: tuple[Dimension, ...], prepared: 
     alike: dict[str, Json] = {name: tree[name] for name in tree if name not in ("search", "run")}
     identity: dict[str, Json] = {
         "recipe": sha256(repr(sorted(alike.items())).encode()).hexdigest(),
-        "rows": sorted(facts.sha256 for facts in prepared.files.values()),
+        "rows": [*sorted(facts.sha256 for facts in prepared.files.values())],
         "space": {one.key: one.told() for one in space},
         "objectives": list(options.objectives),
         "looks": options.looks,
