@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import luthier
-from luthier.run.fitting import fitted, hooks
 from luthier.run.prepare import attach, prepare
 from luthier.run.show import Show
+from luthier.run.steps import fitted, hooks
 from luthier.search.shared import Shared
 
 METHODS = ({"name": "lora", "rank": 4}, {"name": "full"}, {"name": "freeze", "layers": 1})

@@ -17,9 +17,9 @@ from luthier.evaluate import Evaluation, differences, evaluation, read_predictio
 from luthier.evaluate.measure import Row, samples
 from luthier.methods import restore
 from luthier.run.assess import judge
-from luthier.run.fitting import fitted, hooks
 from luthier.run.looks import looked
 from luthier.run.show import Show
+from luthier.run.steps import fitted, hooks
 from luthier.search.options import SearchOptions
 from luthier.search.shared import Shared
 from luthier.search.space import Settings, applied

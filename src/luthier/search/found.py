@@ -79,7 +79,9 @@ def found(
     best = tuple(one.number for one in study.study.best_trials) if several else ()
     importance, how = _importance(study)
     word = _word(winner, confirmed, several=several, higher=higher)
-    whole = forecast(shared.whole.sequences, shared.whole.recipe.train).distinct
+    made = shared.whole
+    replay = made.replayed.replay if made.replayed is not None else None
+    whole = forecast(made.sequences, made.recipe.train, replay, made.mixture).distinct
     return SearchFound(
         title=folder.name,
         word=word,

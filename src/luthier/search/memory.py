@@ -70,7 +70,7 @@ def memory(recipe: Recipe, *, show: Show) -> Memory:
         available = _available(device)
         moments = MOMENT_BYTES * sum(one.numel() for one in trainable(mine.model.network).values())
         for tokens in BUDGETS:
-            batch = forecast(mine.sequences, replace(recipe.train, token_budget=tokens)).fullest
+            batch = forecast(mine.sequences, replace(recipe.train, token_budget=tokens), mixture=mine.mixture).fullest
             if measured and batch.distinct == measured[-1].filled:
                 break
             if available is not None and (needed := foreseen(measured, batch.distinct)) > ROOM * available:

@@ -19,9 +19,9 @@ from rich.text import Text
 
 from luthier.errors import DivergedError, RecipeError
 from luthier.recipe import Recipe
-from luthier.run.fitting import fitted, hooks
 from luthier.run.prepare import Prepared, prepare
 from luthier.run.show import Show
+from luthier.run.steps import fitted, hooks
 from luthier.search.shared import Shared
 from luthier.stats import paired
 from luthier.train.loader import plan
@@ -163,7 +163,7 @@ def _sentence(
 def _stepped(shared: Shared, rate: float, steps: int, show: Show) -> tuple[Losses, Losses | None]:
     """The losses before the first step and after the last; None where the rate broke the model."""
     recipe = shared.whole.recipe
-    each = plan(shared.whole.sequences, recipe.train).steps_per_epoch
+    each = plan(shared.whole.sequences, recipe.train, mixture=shared.whole.mixture).steps_per_epoch
     train = replace(
         recipe.train,
         lr=rate,

@@ -34,9 +34,9 @@ class Shared:
     """What was prepared once, and how its network stood then."""
 
     def __init__(self, prepared: Prepared) -> None:
-        """prepared: nothing is attached yet. Its test rows are laid aside: no trial is handed any."""
+        """prepared: nothing is attached yet. Test rows, of other tasks too, are laid aside: no trial is handed any."""
         self.whole = prepared
-        self._prepared = replace(prepared, splits={**prepared.splits, "test": ()})
+        self._prepared = replace(prepared, splits={**prepared.splits, "test": ()}, mixed=(), earlier=())
         network = prepared.model.network
         self._modules = {module: _entries(module) for module in network.modules()}
         self._moves = not prepared.recipe.method.removable

@@ -19,9 +19,9 @@ from optuna.trial import Trial, TrialState
 
 from luthier.errors import DivergedError, LuthierError
 from luthier.recipe import Recipe
-from luthier.run.fitting import fitted, hooks
 from luthier.run.prepare import Prepared
 from luthier.run.show import Show
+from luthier.run.steps import fitted, hooks
 from luthier.search.shared import Shared
 from luthier.search.space import applied
 from luthier.search.study import Claimed, Study
