@@ -38,10 +38,10 @@ def test_a_search_killed_at_random_moments_ends_as_one_never_stopped(base, rows,
     )
     draw, killed = random.Random(0), 0
     cut = tmp_path / "cut"
-    for _ in range(8):
+    for _ in range(5):
         process = started(command(base, rows, cut))
         folders = len(list(cut.glob("trials/*"))) + len(list(cut.glob("confirm/*/*")))
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while process.poll() is None and time.monotonic() < until:
             if len(list(cut.glob("trials/*"))) + len(list(cut.glob("confirm/*/*"))) > folders:
                 break
@@ -50,8 +50,8 @@ def test_a_search_killed_at_random_moments_ends_as_one_never_stopped(base, rows,
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
     process = started(command(base, rows, cut))
-    told, _ = process.communicate(timeout=600)
-    assert killed >= 4
+    told, _ = process.communicate(timeout=1800)
+    assert killed >= 3
     assert trials(told) == trials(whole.stdout)
     one, other = json.loads(told)["confirmation"], json.loads(whole.stdout)["confirmation"]
     assert {key: one[key] for key in ("recipe", "winner", "low")} == {
@@ -63,7 +63,7 @@ def test_a_search_killed_at_random_moments_ends_as_one_never_stopped(base, rows,
 def test_two_processes_share_a_search_and_one_of_them_reports(base, rows, tmp_path):
     workers = [started(command(base, rows, tmp_path / "s")) for _ in range(2)]
     for worker in workers:
-        worker.communicate(timeout=600)
+        worker.communicate(timeout=1800)
     assert [worker.returncode for worker in workers] == [0, 0]
     told = json.loads((tmp_path / "s" / "search.json").read_text())
     assert len(told["trials"]) == 5

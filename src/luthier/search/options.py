@@ -39,7 +39,8 @@ class SearchOptions:
     """What the settings to try are drawn from."""
     storage: str | None = None
     """URL of a database (sqlite:///..., postgresql://...) that several machines share; None keeps a journal in the
-    search's folder, which the processes of one machine share."""
+    search's folder, which the processes of one machine share. It is written down with the recipe: give PostgreSQL's
+    password by PGPASSWORD or ~/.pgpass."""
 
     def __post_init__(self) -> None:
         bounds = [

@@ -141,7 +141,7 @@ class Study:
 
     def _claim(self, trial: Trial | FrozenTrial, stack: ExitStack, *, resumed: bool) -> Claimed | None:
         """A running trial with its folder's lock, held by the stack; None where another process has it."""
-        place = self.folder / "trials" / f"{trial.number:04d}"
+        place = self.place(trial)
         with ExitStack() as own:
             mine = own.enter_context(held(place / ".lock", wait=False))
             if not mine or self._state(trial) is not TrialState.RUNNING:
@@ -164,6 +164,14 @@ class Study:
         """Every trial that has begun, oldest first."""
         return [one for one in self.study.get_trials(deepcopy=False) if one.state is not TrialState.WAITING]
 
+    def ended(self) -> list[Path]:
+        """Folders of the trials that are told."""
+        return [self.place(one) for one in self.trials() if one.state is not TrialState.RUNNING]
+
+    def place(self, trial: Trial | FrozenTrial) -> Path:
+        """A trial's own folder."""
+        return self.folder / "trials" / f"{trial.number:04d}"
+
     def elsewhere(self) -> list[FrozenTrial]:
         """Trials that another process or machine is at."""
         return [one for one in self.trials() if one.state is TrialState.RUNNING]
@@ -171,9 +179,8 @@ class Study:
     def exhausted(self) -> bool:
         """Whether the budget allows no further trial to begin."""
         most, spent = self.options.most_trials, self.spent()
-        begun = sum(one.state in (*DONE, TrialState.RUNNING) for one in self.trials())
         return (
-            (most is not None and begun >= most)
+            (most is not None and len(self.trials()) >= most)
             or (self.options.minutes is not None and spent.seconds >= 60 * self.options.minutes)
             or (self.options.tokens is not None and spent.distinct >= self.options.tokens)
         )

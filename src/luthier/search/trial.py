@@ -74,7 +74,7 @@ def carry_out(claimed: Claimed, shared: Shared, study: Study, show: Show) -> End
         ended = _failed(error)
     if ended.how != "interrupted":
         _tell(claimed, study, ended)
-        _clear(claimed.folder)
+        clear(claimed.folder)
     return ended
 
 
@@ -174,8 +174,8 @@ def _failed(error: Exception) -> Ended:
     raise error
 
 
-def _clear(folder: Path) -> None:
-    """Removes what was only for going on."""
+def clear(folder: Path) -> None:
+    """Removes what was only for going on; one that was killed before it did so leaves that to the next."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     for name in ("last", "best"):
         (folder / name).unlink(missing_ok=True)

@@ -34,7 +34,7 @@ from luthier.search.journal import held
 from luthier.search.shared import Shared
 from luthier.search.space import Dimension, Settings, Stated, own_settings, usual_space
 from luthier.search.study import Claimed, Study
-from luthier.search.trial import Ended, carry_out, looks_per_epoch, measured
+from luthier.search.trial import Ended, carry_out, clear, looks_per_epoch, measured
 from luthier.train.log import spoken
 from luthier.types import Json
 from luthier.words import counted
@@ -67,6 +67,8 @@ def search(recipe: Recipe, asked: Stated, folder: Path, *, show: Show) -> Search
     if not (folder / "recipe.yaml").exists():
         write_text(folder / "recipe.yaml", to_yaml(replace(recipe, search=_section(asked))))
     study.enqueue(own)
+    for ended in study.ended():
+        clear(ended)
     shared = Shared(prepared)
     show.say(_begun(study, folder))
     show.say(_a_trial(shared, asked.options.looks))
