@@ -38,6 +38,9 @@ def train(
     run: Annotated[str | None, typer.Option(help="Folder to write everything to.")] = None,
     skip_bad_rows: Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out, by name.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run.")] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="Train several recipe files over one base, which is opened once.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -65,9 +68,15 @@ def train(
     given = {option: (key, value) for option, (key, value) in flags.items() if value is not None}
     show = Show(silent=as_json)
     if resume is not None:
-        _refuse_beside_resume([*(recipe or []), *given, *(["--dry-run"] if dry_run else [])])
+        _refuse_beside_resume(
+            [*(recipe or []), *given, *(["--together"] if together else []), *(["--dry-run"] if dry_run else [])]
+        )
         with resumable(resume):
             return ended(go_on(resume, show=show), as_json=as_json)
+    if together:
+        from luthier.cli.fleet import fleet
+
+        return fleet(recipe or [], dict(given.values()), show, dry_run=dry_run, as_json=as_json)
     made = recipe_from(recipe or [], dict(given.values()))
     if dry_run:
         from luthier.run.dry import dry

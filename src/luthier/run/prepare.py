@@ -82,10 +82,13 @@ class Prepared:
         return sample(rows, options.validation_rows or len(rows), seed=options.seed)
 
 
-def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bool = False) -> Prepared:
+def prepare(
+    recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bool = False, model: Model | None = None
+) -> Prepared:
     """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy.
 
     folder: a run that goes on, whose replay is read. taste: a few rows of replay stand for all that would be made.
+    model: the recipe's, where it is open already.
     """
     readings, splits = read_splits(recipe.data)
     splits, wrong = _with_right(splits)
@@ -101,7 +104,7 @@ def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bo
     learned, pairs = _right(splits["train"])
     if pairs:
         show.say(f"{len(pairs):,} training rows are preference pairs: their chosen answers are learned, as `sft` does")
-    model = open_model(recipe.model, masters=not recipe.method.removable)
+    model = model or open_model(recipe.model, masters=not recipe.method.removable)
     show.say(
         f"model {model.name} on {model.device.type} in {str(model.dtype).removeprefix('torch.')}: {_sharing(model)}"
     )

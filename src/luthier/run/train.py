@@ -12,6 +12,7 @@ from pathlib import Path
 from luthier.errors import RunError
 from luthier.evaluate import Evaluation, evaluation, lower_is_better, read_predictions, write_predictions
 from luthier.methods import restore, save, switched_off
+from luthier.model.load import Model
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
 from luthier.run import forget
@@ -50,16 +51,15 @@ class Outcome:
         return None if self.report is None else forget.overdrawn(self.report)
 
 
-def train(recipe: Recipe, *, show: Show | None = None) -> Outcome:
-    """A new run. Raises RunError if its folder already holds one, or cannot be made."""
+def train(recipe: Recipe, *, show: Show | None = None, model: Model | None = None) -> Outcome:
+    """A new run. Raises RunError if its folder already holds one, or cannot be made.
+
+    model: the recipe's, where it is open already; what the run attaches to it stays on it.
+    """
     folder = Path(recipe.run)
-    if (folder / "recipe.yaml").exists():
-        raise RunError(
-            f"{folder}: already holds a run; go on with `luthier train --resume {folder}`, or name another with --run"
-        )
-    _check_place(folder)
+    free(folder)
     show = show or Show()
-    return _carry_out(prepare(recipe, show), folder, show, resumed=False)
+    return _carry_out(prepare(recipe, show, model=model), folder, show, resumed=False)
 
 
 def resume(folder: Path, *, show: Show | None = None) -> Outcome:
@@ -189,8 +189,12 @@ def _finish(
     return made
 
 
-def _check_place(folder: Path) -> None:
-    """Raises RunError, before anything is computed, where a folder cannot be written."""
+def free(folder: Path) -> None:
+    """Raises RunError, before anything is computed, where a folder already holds a run or cannot be written."""
+    if (folder / "recipe.yaml").exists():
+        raise RunError(
+            f"{folder}: already holds a run; go on with `luthier train --resume {folder}`, or name another with --run"
+        )
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise RunError(
