@@ -50,7 +50,7 @@ def worn(network: nn.Module) -> Adapter:
     found: Adapter = {}
     for path, module in network.named_modules():
         if isinstance(module, Adapted) and not any(path.startswith(f"{above}.") for above in found):
-            found[path] = module
+            found[path] = network.get_submodule(path)
     return found
 
 

@@ -6,7 +6,8 @@ state is neither read nor hashed. Not here: resuming a run, and exporting what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -21,6 +22,7 @@ from luthier.manifest import unproven
 from luthier.methods import methods
 from luthier.methods.method import Method
 from luthier.methods.peft import CONFIG as ADAPTER
+from luthier.methods.several import as_opened
 from luthier.methods.store import restore
 from luthier.model.accept import open_model
 from luthier.model.load import Model, ModelOptions, stop_tokens
@@ -110,6 +112,15 @@ def open_found(
         model = open_model(options, masters=not tuned.method.removable)
         _take(model, tuned.checkpoint)
     return _settled(model)
+
+
+@contextmanager
+def worn_on(base: Model, tuned: Tuned) -> Iterator[Model]:
+    """A run's adapter on its base, which is open already and is left as it was; raises ModelError."""
+    with as_opened(base.network):
+        model = replace(base)
+        _take(model, tuned.checkpoint)
+        yield _settled(model)
 
 
 def open_adapter(folder: Path, base: ModelOptions) -> Model:

@@ -20,11 +20,12 @@ from luthier.data.split import PARTS, SplitOptions, split
 from luthier.errors import DataError
 from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.methods import keep_base
-from luthier.model.accept import open_model
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
 from luthier.run.audit import before_training, summed
 from luthier.run.earlier import Earlier, read_earlier
+from luthier.run.parent import attached, begun
+from luthier.run.parent import told as told_parent
 from luthier.run.replay import Replayed, replayed
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
@@ -104,7 +105,9 @@ def prepare(
     learned, pairs = _right(splits["train"])
     if pairs:
         show.say(f"{len(pairs):,} training rows are preference pairs: their chosen answers are learned, as `sft` does")
-    model = model or open_model(recipe.model, masters=not recipe.method.removable)
+    model = begun(recipe, model)
+    if recipe.parent:
+        show.say(told_parent(recipe))
     show.say(
         f"model {model.name} on {model.device.type} in {str(model.dtype).removeprefix('torch.')}: {_sharing(model)}"
     )
@@ -146,9 +149,10 @@ def prepare(
 def attach(prepared: Prepared) -> None:
     """Readies the model for its first step: the method attached, and the base kept where the objective needs it."""
     recipe, model = prepared.recipe, prepared.model
-    recipe.method.attach(model.network, dtype=model.dtype, seed=recipe.train.seed)
+    if not attached(recipe):
+        recipe.method.attach(model.network, dtype=model.dtype, seed=recipe.train.seed)
     if "divergence" in recipe.objective.needs:
-        keep_base(model, recipe.method)
+        keep_base(model, recipe.method, goes_on=bool(recipe.parent))
 
 
 def _with_right(

@@ -11,7 +11,7 @@ from itertools import pairwise
 from rich.table import Table
 from rich.text import Text
 
-from luthier.recipe import DEFAULTS, PLUGS, SECTIONS
+from luthier.recipe import DEFAULTS, FROM, PLUGS, SECTIONS
 from luthier.types import Json
 
 
@@ -33,6 +33,8 @@ def settings(words: Sequence[str] = ()) -> list[Setting]:
         for plug, shape in shapes.items():
             found += [Setting(s.name, s.default, f"({plug}) {s.meaning}") for s in _of(kind, shape)]
     found.append(Setting("run", "runs/NAME", "Folder that everything of the run is written to."))
+    going_on = "A finished run, whose tuned model is gone on from; what a recipe leaves out is then as in that run."
+    found.append(Setting(FROM, None, going_on))
     wanted = [word.casefold() for word in words]
     return [one for one in found if all(word in f"{one.name} {one.meaning}".casefold() for word in wanted)]
 

@@ -22,8 +22,10 @@ from luthier.run.course import course
 from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
 from luthier.run.folder import Spent, same_data, write_beginning
+from luthier.run.lineage import end_lineage, lineage_json
 from luthier.run.looks import looked
 from luthier.run.outcome import report
+from luthier.run.parent import comes_off
 from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
 from luthier.run.visible import foreseen, told_visible
@@ -122,9 +124,10 @@ def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
     if kept.exists():
         rows, _ = read_predictions(kept)
         return evaluation(rows, prepared.task, resamples=options.resamples, seed=options.seed)
-    if not prepared.recipe.method.removable and (folder / "last").exists():
+    within = comes_off(prepared.recipe)
+    if not within and (folder / "last").exists():
         return None
-    removed = switched_off(prepared.model.network) if prepared.recipe.method.removable else nullcontext()
+    removed = switched_off(prepared.model.network) if within else nullcontext()
     with removed:
         found = _evaluated(prepared, prepared.compared, "before tuning", show)
     write_predictions(kept, found.rows)
@@ -184,6 +187,8 @@ def _finish(
     made = report(prepared, folder, base, tuned, result, expected, spent.read(), before, held_out)
     made |= {"validation": validation_json(prepared, held_out), **course(prepared, folder, result)}
     made["forgetting"] = forgot
+    end_lineage(folder)
+    made["lineage"] = lineage_json(folder)
     write_json(folder / "report.json", made)
     write_report(folder)
     return made
