@@ -83,7 +83,7 @@ def sentences(found: Matrix) -> tuple[str, str]:
     """What was found: each model on its own task, and on those of others."""
     own = [cell for cell in found.all if cell.own]
     others = [cell for cell in found.all if not cell.own]
-    told = f"On its own task {_share(own, 'better')} of {counted(len(own), 'model')} is better than the base."
+    told = f"Better than the base on its own task: {_share(own, 'better')} of {counted(len(own), 'model')}."
     if not others:
         return told, "There is no other task to try them on."
     worse, gained = _share(others, "worse"), _share(others, "better")

@@ -40,13 +40,14 @@ class _Side:
     task: Task
     options: EvaluateOptions
     source: Source
-    base: Evaluation
+    base: Evaluation | None
+    """None of a run that went on from another, which was held to that one's model."""
     own: Evaluation
 
     @property
     def key(self) -> object:
         """Equal of runs with one task."""
-        return self.task, tuple((row.id, row.question, row.references) for row in self.base.rows)
+        return self.task, tuple((row.id, row.question, row.references) for row in self.own.rows)
 
 
 def crossed(folders: Sequence[Path], *, rows: int, show: Show) -> Matrix:
@@ -60,15 +61,17 @@ def crossed(folders: Sequence[Path], *, rows: int, show: Show) -> Matrix:
         raise RunError(f"a matrix takes two finished runs with test rows; there are {len(sides)}{told}")
     tasks = {side.key: side for side in reversed(sides)}
     ordered = [side for side in sides if tasks[side.key] is side]
-    asked = sum(side.key != task.key for side in sides for task in ordered)
+    asked = sum(side.key != task.key for side in sides for task in ordered) + sum(one.base is None for one in ordered)
     show.say(
         f"{counted(len(sides), 'model')} on {counted(len(ordered), 'task')}: {counted(asked, 'evaluation')} to make"
     )
+    kept: dict[ModelOptions, Model] = {}
+    bases = {task.name: task.base or _untuned(task, kept, show) for task in ordered}
     found = {side.name: dict[str, Evaluation]() for side in sides}
-    for side, model in _in_turn(sides, show):
+    for side, model in _in_turn(sides, kept, show):
         for task in ordered:
             found[side.name][task.name] = side.own if side.key == task.key else _answered(side, task, model, show)
-    return _matrix(sides, ordered, found, left_out)
+    return _matrix(sides, ordered, bases, found, left_out)
 
 
 def _answered(side: _Side, task: _Side, model: Model, show: Show) -> Evaluation:
@@ -76,15 +79,21 @@ def _answered(side: _Side, task: _Side, model: Model, show: Show) -> Evaluation:
     return judge(model, task.examples, task.task, task.options, f"{side.name} on {task.name}", show)
 
 
+def _untuned(task: _Side, kept: dict[ModelOptions, Model], show: Show) -> Evaluation:
+    model = _base(task.tuned.options, kept)
+    return judge(model, task.examples, task.task, task.options, f"base on {task.name}", show)
+
+
 def _matrix(
     sides: Sequence[_Side],
     tasks: Sequence[_Side],
+    bases: Mapping[str, Evaluation],
     found: Mapping[str, Mapping[str, Evaluation]],
     left_out: Mapping[str, str],
 ) -> Matrix:
     """All differences from the base are one family."""
     apart = {
-        (side.name, task.name): differences(task.base, found[side.name][task.name], only=task.task.primary)[
+        (side.name, task.name): differences(bases[task.name], found[side.name][task.name], only=task.task.primary)[
             task.task.primary
         ]
         for side in sides
@@ -109,18 +118,17 @@ def _matrix(
             task.name,
             tuple(side.name for side in sides if side.key == task.key),
             task.task.primary,
-            len(task.base.rows),
+            len(task.own.rows),
             task.of,
-            task.base.primary,
+            bases[task.name].primary,
         )
         for task in tasks
     )
     return Matrix({side.name: str(side.run) for side in sides}, columns, cells, left_out)
 
 
-def _in_turn(sides: Sequence[_Side], show: Show) -> Iterator[tuple[_Side, Model]]:
+def _in_turn(sides: Sequence[_Side], kept: dict[ModelOptions, Model], show: Show) -> Iterator[tuple[_Side, Model]]:
     """Each run with its model; adapters of one base follow each other, so that it is opened once."""
-    kept: dict[ModelOptions, Model] = {}
     for side in sorted(sides, key=lambda one: (not one.tuned.adapted, repr(one.tuned.options))):
         show.say(f"asking {side.name}")
         with _opened(side.tuned, kept) as model:
@@ -129,16 +137,21 @@ def _in_turn(sides: Sequence[_Side], show: Show) -> Iterator[tuple[_Side, Model]
 
 @contextmanager
 def _opened(tuned: Tuned, kept: dict[ModelOptions, Model]) -> Iterator[Model]:
-    """A run's model; `kept` holds the base that is open, and no second one beside it."""
+    """A run's model."""
     if not tuned.adapted:
         kept.clear()
         yield open_found(tuned)
         return
-    if tuned.options not in kept:
-        kept.clear()
-        kept[tuned.options] = open_model(tuned.options)
-    with worn_on(kept[tuned.options], tuned) as model:
+    with worn_on(_base(tuned.options, kept), tuned) as model:
         yield model
+
+
+def _base(options: ModelOptions, kept: dict[ModelOptions, Model]) -> Model:
+    """A base; `kept` holds the one that is open, and no second beside it."""
+    if options not in kept:
+        kept.clear()
+        kept[options] = open_model(options)
+    return kept[options]
 
 
 def _sides(folders: Sequence[Path], rows: int) -> tuple[list[_Side], dict[str, str]]:
@@ -157,7 +170,7 @@ def _side(run: Path, name: str, rows: int) -> _Side:
     recipe = recipe_of(run)
     examples, task, source = own_rows(run, recipe)
     after, before = read_predictions(run / "predictions.jsonl")
-    known = {row.id: row for row in before or ()}
+    known = {row.id: row for row in (after if recipe.parent else before or ())}
     asked = merge_references(examples)
     chosen = sample([one for one in asked if one.id in known], rows, seed=recipe.evaluate.seed)
     if not chosen:
@@ -173,7 +186,7 @@ def _side(run: Path, name: str, rows: int) -> _Side:
         task=task,
         options=options,
         source=source,
-        base=_measured(known, wanted, task, options),
+        base=None if recipe.parent else _measured(known, wanted, task, options),
         own=_measured({row.id: row for row in after}, wanted, task, options),
     )
 
