@@ -134,11 +134,16 @@ def off_is_the_base(method: Method, build: Build) -> None:
 
 
 def merging_changes_nothing(method: Method, build: Build) -> None:
-    """A merged network computes the same within rounding, out of the modules it was opened with."""
-    if not method.removable:
-        return
+    """A merged network computes the same within rounding, out of the modules it was opened with.
+
+    Where the method is not mergeable, merging is refused and leaves everything as it was.
+    """
     network = _trained(method, build)
     tuned = logits(network)
+    if not method.mergeable:
+        _refuses_to_merge(network)
+        _same(tuned, logits(network), "merging was refused and changed the logits")
+        return
     merge(network)
     kinds = {name: type(module) for name, module in network.named_modules()}
     _hold(kinds == {n: type(m) for n, m in build().named_modules()}, "merging left other modules than the base's")
@@ -149,7 +154,7 @@ def merging_changes_nothing(method: Method, build: Build) -> None:
 def two_in_a_batch_are_each_alone(method: Method, build: Build) -> None:
     """Two adapters in one forward: each row as its own adapter alone has it, and each adapter's gradient too.
 
-    Held to it is a method whose adapters stand for linear layers; any other is refused before anything is computed.
+    Held to it is a method whose adapters stand for linear layers and norms; any other is refused before it computes.
     """
     if not _divisible(method, build):
         return
@@ -250,6 +255,14 @@ def _gradients(adapter: Adapter) -> dict[str, Tensor]:
         for name, parameter in module.named_parameters()
         if parameter.grad is not None and not name.startswith("base.")
     }
+
+
+def _refuses_to_merge(network: PreTrainedModel) -> None:
+    try:
+        merge(network)
+    except ModelError:
+        return
+    raise BrokenLawError("not mergeable, yet merging it was not refused with a ModelError")
 
 
 def _steps(method: Method, network: PreTrainedModel) -> None:

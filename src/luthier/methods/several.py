@@ -4,7 +4,7 @@
     y             arm 0 | arm 1 | arm 2   of that slice, one after the other
 
 An arm is the module that stands for the layer when its adapter is alone, so whatever a method puts in place of a
-linear layer works here, ranks and targets of their own included. Deliberately not here: what the adapters learn,
+linear layer or a norm works here, with ranks and targets of its own. Deliberately not here: what the adapters learn,
 which batch they share, and generation, which wears one adapter at a time.
 """
 
@@ -114,7 +114,7 @@ class Routes:
 
 
 class Several(nn.Module):
-    """Stands in for a linear layer and gives each row to the arm of its adapter."""
+    """Stands in for a layer and gives each row to the arm of its adapter."""
 
     def __init__(self, base: nn.Module, arms: Sequence[nn.Module | None], routes: Routes) -> None:
         """arms: one an adapter; None for an adapter that leaves this layer alone."""
@@ -137,10 +137,6 @@ class Several(nn.Module):
         y = torch.cat([self._by(arm, part) for arm, part in zip(taking, parts, strict=True)])
         return y.view(*x.shape[:-1], y.shape[-1])
 
-    def merged(self) -> nn.Module:
-        """Nothing: one set of weights cannot hold several adapters."""
-        raise ModelError("several adapters cannot be merged into one base; wear one of them, and merge that")
-
     def _routed(self, x: Tensor) -> tuple[int, ...]:
         sizes = self.routes.sizes
         if sizes is None:
@@ -160,14 +156,14 @@ def several(network: PreTrainedModel, adapters: Sequence[Adapter]) -> Routes:
     """Puts adapters over one network, side by side; the base is frozen. Give what it returns to `Model.routing`.
 
     Raises ModelError, and leaves the network alone, if it carries an adapter, or where one of these stands for what
-    is no linear layer: only there does a row keep to itself.
+    is neither a linear layer nor a norm, where each row keeps to itself.
     """
     if worn(network):
         raise ModelError("the network carries an adapter already; take it off first (`as_opened`)")
     paths = dict.fromkeys(path for adapter in adapters for path in adapter)
     for path in paths:
         layer = network.get_submodule(path)
-        if not isinstance(layer, nn.Linear | Conv1D):
+        if not isinstance(layer, nn.Linear | Conv1D | nn.LayerNorm):
             raise ModelError(f"{path} is a {type(layer).__name__}, whose rows cannot be divided among adapters")
     if not paths:
         raise ModelError("there is no adapter to put on")

@@ -20,6 +20,7 @@ from luthier.report.compared import names
 from luthier.report.matrix import Cell, Column, Matrix
 from luthier.run.assess import judge, own_rows
 from luthier.run.assistant import recipe_of
+from luthier.run.headed import has_head
 from luthier.run.looks import Source, looked_again
 from luthier.run.show import Show
 from luthier.stats import family
@@ -168,6 +169,8 @@ def _sides(folders: Sequence[Path], rows: int) -> tuple[list[_Side], dict[str, s
 def _side(run: Path, name: str, rows: int) -> _Side:
     tuned = find_tuned(run)
     recipe = recipe_of(run)
+    if has_head(recipe):
+        raise RunError(f"{run}: answers by a linear head, which the rows of another task cannot be asked of")
     examples, task, source = own_rows(run, recipe)
     after, before = read_predictions(run / "predictions.jsonl")
     known = {row.id: row for row in (after if recipe.parent else before or ())}

@@ -18,6 +18,7 @@ from luthier.model.load import Model
 from luthier.recipe import Recipe
 from luthier.run.assistant import recipe_of
 from luthier.run.files import read_json
+from luthier.run.headed import has_head
 from luthier.run.lineage import ancestors
 from luthier.types import Example
 
@@ -37,7 +38,7 @@ def begun(recipe: Recipe, model: Model | None = None) -> Model:
         restore(model.network, parent.checkpoint)
         return model
     if not parent.adapted:
-        return open_found(replace(parent, options=replace(recipe.model)))
+        return open_found(replace(parent, options=recipe.model))
     model = open_model(recipe.model, masters=True)
     restore(model.network, parent.checkpoint)
     merge(model.network)
@@ -91,7 +92,9 @@ def _fitting(recipe: Recipe) -> Tuned:
     run = Path(recipe.parent)
     parent = find_tuned(run)
     own, theirs = _named(recipe), _named(recipe_of(run))
-    problems = [
+    headed = [name for name, one in (("this run", recipe), (str(run), recipe_of(run))) if has_head(one)]
+    problems = [f"{one} answers by a linear head, which does not go on to other rows; train anew" for one in headed]
+    problems += [
         f"model.{name} is {getattr(recipe.model, name)!r}, and {getattr(parent.options, name)!r} in {run}; "
         "leave it out, and it is the same"
         for name in ("name", "revision")

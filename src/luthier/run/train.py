@@ -15,7 +15,7 @@ from luthier.methods import restore, save, switched_off
 from luthier.model.load import Model
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
-from luthier.run import forget
+from luthier.run import forget, tasks
 from luthier.run.assess import judge
 from luthier.run.assistant import recipe_of
 from luthier.run.course import course
@@ -90,6 +90,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     spent = Spent(folder, Meter(prepared.model.device).start())
     base = _base(prepared, folder, show)
     could = forget.before(prepared, folder, show)
+    others = tasks.before_mixed(prepared, folder, show)
     with show.training() as progress:
         result = fit(
             prepared.model,
@@ -99,6 +100,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             folder=folder,
             hooks=_hooks(prepared, progress, spent),
             replay=prepared.replayed.replay if prepared.replayed is not None else None,
+            mixture=prepared.mixture,
             resume=resumed,
             default_lr=recipe.method.usual_lr(network),
             rates=recipe.method.rates(network),
@@ -113,7 +115,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             f"stopped and saved after step {result.steps} of {result.planned}; go on: luthier train --resume {folder}"
         )
         return Outcome(folder, result, None)
-    return Outcome(folder, result, _finish(prepared, folder, base, could, result, expected, spent, show))
+    return Outcome(folder, result, _finish(prepared, folder, base, could, others, result, expected, spent, show))
 
 
 def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
@@ -124,11 +126,9 @@ def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
     if kept.exists():
         rows, _ = read_predictions(kept)
         return evaluation(rows, prepared.task, resamples=options.resamples, seed=options.seed)
-    within = comes_off(prepared.recipe)
-    if not within and (folder / "last").exists():
+    if not comes_off(prepared.recipe) and (folder / "last").exists():
         return None
-    removed = switched_off(prepared.model.network) if within else nullcontext()
-    with removed:
+    with nullcontext() if prepared.recipe.parent else switched_off(prepared.model.network):
         found = _evaluated(prepared, prepared.compared, "before tuning", show)
     write_predictions(kept, found.rows)
     return found
@@ -170,6 +170,7 @@ def _finish(
     folder: Path,
     base: Evaluation | None,
     could: forget.Before | None,
+    others: Sequence[Evaluation | None],
     result: TrainResult,
     expected: Expected,
     spent: Spent,
@@ -189,6 +190,7 @@ def _finish(
     made["forgetting"] = forgot
     end_lineage(folder)
     made["lineage"] = lineage_json(folder)
+    made["tasks"] = list(tasks.after_mixed(prepared, folder, others, show))
     write_json(folder / "report.json", made)
     write_report(folder)
     return made
