@@ -88,7 +88,8 @@ def trunk(model: Model, batch: Batch, forest: Plan | None = None) -> Tensor:
 
     Raises ModelError unless every attention layer consumed the plan.
     """
-    return states(model, batch.tokens, batch.depth, forest or plan(batch))
+    with _routed(model, batch.adapter):
+        return states(model, batch.tokens, batch.depth, forest or plan(batch))
 
 
 def states(model: Model, tokens: Tensor, depth: Tensor, forest: Plan | Step) -> Tensor:
@@ -108,12 +109,14 @@ def states(model: Model, tokens: Tensor, depth: Tensor, forest: Plan | Step) -> 
 def _side_by_side(model: Model, batch: Batch) -> Tensor:
     """The same hidden states with every sequence in a row of its own, right-padded: (n, d).
 
-    A token that several sequences share takes its state from the first of them.
+    A token that several sequences share takes its state from the first of them; rows of one adapter stand together.
     """
+    whose = batch.adapter[batch.leaf]
     own = paths(batch)
+    own = [own[i] for i in whose.argsort(stable=True).tolist()]
     index = nn.utils.rnn.pad_sequence(own, batch_first=True, padding_value=-1)
     real = index >= 0
-    with computing(model):
+    with computing(model), _routed(model, whose.sort().values.repeat_interleave(index.shape[1])):
         out = model.network.base_model(
             input_ids=batch.tokens[index.clamp(min=0)], attention_mask=real.long(), use_cache=False
         )
@@ -122,6 +125,11 @@ def _side_by_side(model: Model, batch: Batch) -> Tensor:
     for row in reversed(range(len(own))):
         place[own[row]] = row * index.shape[1] + torch.arange(len(own[row]), device=index.device)
     return states.flatten(0, 1)[place]
+
+
+def _routed(model: Model, adapter: Tensor) -> AbstractContextManager[None]:
+    """Tells the layers of several adapters whose each row is: adapter (rows,)."""
+    return nullcontext() if model.routing is None else model.routing.over(adapter)
 
 
 def paths(batch: Batch) -> list[Tensor]:

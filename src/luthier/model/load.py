@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -98,6 +98,13 @@ class Base(Protocol):
         """
 
 
+class Routing(Protocol):
+    """Several adapters on one network, told before each forward whose the rows are."""
+
+    def over(self, adapter: Tensor) -> AbstractContextManager[None]:
+        """While it is open, row i of every layer's input goes through adapter[i]: (rows,), never decreasing."""
+
+
 @dataclass(slots=True, eq=False)
 class Model:
     """A network with what belongs to it; the only thing the engine needs to know of a checkpoint."""
@@ -119,6 +126,8 @@ class Model:
     """Why it is not shared; empty where it is."""
     base: Base | None = None
     """What it was before it was tuned, where an objective needs that."""
+    routing: Routing | None = None
+    """Where the network carries several adapters."""
 
 
 def load(options: ModelOptions, *, masters: bool = False) -> Model:

@@ -36,6 +36,17 @@ class IssueCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A run that was gone on from."""
+
+    run: str
+    step: int | None = None
+    """The checkpoint that was taken."""
+    data: tuple[str, ...] = ()
+    """Its training rows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """report.json."""
 
@@ -68,3 +79,5 @@ class Report:
     """What else was learned, in a mixture."""
     reads: Reads | None = None
     """None for a run without test rows."""
+    lineage: tuple[Ancestor, ...] | None = None
+    """The runs that this one goes on from, the nearest first."""
