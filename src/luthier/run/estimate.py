@@ -51,7 +51,7 @@ def expect(prepared: Prepared) -> Expected:
     """Judged from a real micro-batch, computed forward and backward, that changes nothing. Attach the method first."""
     recipe, network = prepared.recipe, prepared.model.network
     size = forecast(prepared.sequences, recipe.train, prepared.replayed.replay if prepared.replayed else None)
-    cost = estimate(prepared.model, recipe.objective, size)
+    cost = estimate(prepared.model, recipe.objective, size, recipe.train)
     forgetting = _forgetting_tokens(prepared)
     more = 1 + (_evaluation_tokens(prepared, size.distinct) + forgetting) / max(1, size.distinct)
     forgetting_s = cost.seconds * forgetting / max(1, size.distinct)

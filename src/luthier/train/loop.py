@@ -24,12 +24,21 @@ from luthier.manifest import unproven
 from luthier.methods.method import Rate
 from luthier.model.load import Model
 from luthier.objectives.objective import Objective
+from luthier.train.average import average_of, restore_stepped, save_stepped, standing_in
 from luthier.train.checkpoint import Checkpoints
 from luthier.train.interrupt import interruption
 from luthier.train.loader import Plan, ahead, plan
 from luthier.train.log import EvaluationRecord, MetricsLog, StepRecord
 from luthier.train.look import Look
-from luthier.train.optim import adamw, learning_rate, optimizer_tensors, restore_optimizer, trainable
+from luthier.train.optim import (
+    learning_rate,
+    optimizer_numbers,
+    optimizer_of,
+    optimizer_tensors,
+    restore_optimizer,
+    trainable,
+)
+from luthier.train.optimizers import optimizers
 from luthier.train.options import Hooks, TrainOptions
 from luthier.train.pace import Pace, rows_per_look
 from luthier.train.state import TrainState
@@ -37,6 +46,8 @@ from luthier.train.step import update
 from luthier.types import TokenSequence
 
 DEFAULT_LR = 2e-4
+KEPT = ("optimizer", "ema")
+"""Options that what a checkpoint holds depends on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +95,12 @@ def fit(
 
     replay: rows that are learned beside the sequences, without adding a step.
     resume: go on from the newest proven checkpoint (from the start where there is none).
-    default_lr: the method's own learning rate, taken where the options name none.
+    default_lr: the method's own learning rate with adamw, taken where the options name none.
     rates: of parameters that do not learn as the rest do.
     Raises RunError for a folder that holds another run, DivergedError after too many non-finite steps, and what
     planning or a hook raises.
     """
-    lr = default_lr if options.lr is None else options.lr
+    lr = default_lr * optimizers[options.optimizer].factor if options.lr is None else options.lr
     run = _Run(model, objective, options, plan(sequences, options, replay), folder, hooks, lr, rates)
     with ExitStack() as stack:
         stack.enter_context(run.checkpoints.alone())
@@ -130,7 +141,8 @@ class _Run:
         self.model, self.objective, self.options, self.plan = model, objective, options, plan
         self.folder, self.hooks, self.lr = folder, hooks, lr
         self.named = trainable(model.network)
-        self.optimizer = adamw(model.network, options, rates)
+        self.optimizer = optimizer_of(model.network, options, rates)
+        self.average = average_of(options, self.optimizer, self.named)
         self.checkpoints = Checkpoints(folder, keep=options.keep_checkpoints, say=hooks.say)
         self.state = TrainState()
         self.identity = plan.fingerprint()
@@ -156,11 +168,16 @@ class _Run:
                 f"{checkpoint}: was trained on other rows, another seed or another examples_per_step; "
                 "a resumed run takes them as they were, or name another folder"
             )
+        before = {**json.loads(json.dumps(asdict(TrainOptions()))), **saved["options"]}
+        for name in [one for one in KEPT if before[one] != getattr(self.options, one)]:
+            raise RunError(f"{checkpoint}: was trained with train.{name}={before[name]}; resume it with the same")
         for name, value in json.loads(json.dumps(asdict(self.options))).items():
-            if saved["options"].get(name) != value:
-                self.hooks.say(f"{name} was {saved['options'].get(name)} when the run was saved, and is {value} now")
+            if before[name] != value:
+                self.hooks.say(f"{name} was {before[name]} when the run was saved, and is {value} now")
         self.hooks.restore_weights(checkpoint)
-        restore_optimizer(self.optimizer, self.named, load_file(checkpoint / "optimizer.safetensors"))
+        tensors, numbers = load_file(checkpoint / "optimizer.safetensors"), saved.get("numbers", {})
+        restore_optimizer(self.optimizer, self.named, tensors, numbers)
+        restore_stepped(self.average, self.named, checkpoint)
         self.state = self._with_a_best_that_is_there(TrainState.from_json(saved["state"]))
         self.checkpoints.link(last=self.state.step, best=self.state.best_step)
 
@@ -172,6 +189,8 @@ class _Run:
         lr = learning_rate(step, self.plan.steps, self.lr, self.options)
         done, clip = step / self.plan.steps, self.options.clip
         came = update(self.model, self.objective, batches, self.optimizer, lr=lr, clip=clip, done=done)
+        if self.average is not None and not came.refused:
+            self.average.follow(step + 1 - self.state.refused)
         record = StepRecord(
             step=step + 1,
             steps=self.plan.steps,
@@ -192,7 +211,8 @@ class _Run:
         if self.hooks.measure is None:
             return
         began = self.hooks.clock()
-        found = self.hooks.measure(self.pace.rows)
+        with standing_in(self.average, self.named):
+            found = self.hooks.measure(self.pace.rows)
         took = self.hooks.clock() - began
         self.state = replace(self.state, measure=took, measuring=self.state.measuring + took)
         self._looked(found, took)
@@ -207,7 +227,8 @@ class _Run:
                 self.measure()
             return
         began, metric = self.hooks.clock(), self.hooks.metric
-        found = self.hooks.evaluate(self.pace.rows)
+        with standing_in(self.average, self.named):
+            found = self.hooks.evaluate(self.pace.rows)
         if metric not in found.metrics:
             raise RunError(
                 f"the evaluation brought {sorted(found.metrics)}, but {metric!r} is to decide the best checkpoint"
@@ -290,9 +311,16 @@ class _Run:
             )
 
     def _write(self, folder: Path) -> None:
-        self.hooks.save_weights(folder)
+        with standing_in(self.average, self.named):
+            self.hooks.save_weights(folder)
+        save_stepped(self.average, self.named, folder)
         save_file(optimizer_tensors(self.optimizer, self.named), folder / "optimizer.safetensors")
-        state = {"state": self.state.to_json(), "identity": self.identity, "options": asdict(self.options)}
+        state = {
+            "state": self.state.to_json(),
+            "identity": self.identity,
+            "options": asdict(self.options),
+            "numbers": optimizer_numbers(self.optimizer, self.named),
+        }
         (folder / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     def _with_a_best_that_is_there(self, state: TrainState) -> TrainState:
