@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from luthier.batch import Batch
 from luthier.errors import ModelError
+from luthier.model.disagreement import disagreement
 from luthier.model.head import Head
 from luthier.model.load import Model
 from luthier.model.plan import Plan, Step, plan
@@ -30,6 +31,10 @@ class Scores:
     """(m,) mean log-probability over the vocabulary at the same place; brought for the need `uniform`."""
     divergence: Tensor | None = None
     """(m,) KL(base || model) in nats at the same place; brought for the need `divergence`."""
+    twin: Tensor | None = None
+    """(m,) log-probability of each scored token in a second pass with its own dropout; brought for the need `twin`."""
+    disagreement: Tensor | None = None
+    """(m,) KL of the two passes, both ways, in nats at the same place; brought with `twin`."""
 
 
 def forward(model: Model, batch: Batch, *, needs: frozenset[str] = frozenset()) -> Scores:
@@ -38,19 +43,33 @@ def forward(model: Model, batch: Batch, *, needs: frozenset[str] = frozenset()) 
     Raises ModelError for a need it does not know, for the divergence of a model whose base was not kept, or when a
     layer did not consume the batch's attention plan.
     """
-    unknown = needs - {"uniform", "divergence"}
+    unknown = needs - {"uniform", "divergence", "twin"}
     if unknown:
-        raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows 'uniform' and 'divergence'")
+        raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows 'uniform', 'divergence' and 'twin'")
     batch = batch.to(model.device)
     hidden, row = scored_rows(model, batch)
     output = head(model.network)
     with computing(model):
         scored, uniform = output.logprobs(hidden, row, batch.tokens[batch.target], uniform="uniform" in needs)
-    if "divergence" not in needs:
-        return Scores(scored, uniform)
+    scores = Scores(scored, uniform)
+    if "divergence" in needs:
+        scores = replace(scores, divergence=_from_base(model, batch, hidden, output)[row])
+    return replace(scores, **_again(model, batch, hidden, output)) if "twin" in needs else scores
+
+
+def _from_base(model: Model, batch: Batch, hidden: Tensor, output: Head) -> Tensor:
+    """KL(base || model) of each row: (u,). Raises ModelError where the base was not kept."""
     if model.base is None:
         raise ModelError(f"{model.name}: its base was not kept; luthier.methods.keep_base does, before the first step")
-    return Scores(scored, uniform, model.base.divergence(batch, hidden, output)[row])
+    return model.base.divergence(batch, hidden, output)
+
+
+def _again(model: Model, batch: Batch, hidden: Tensor, output: Head) -> dict[str, Tensor]:
+    """The second pass, and how far it is from the first, whose rows are `hidden` (u, d): two times (m,)."""
+    second, row = scored_rows(model, batch)
+    with computing(model):
+        twin, _ = output.logprobs(second, row, batch.tokens[batch.target], uniform=False)
+        return {"twin": twin, "disagreement": disagreement(hidden, second, output)[row]}
 
 
 def scored_rows(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:

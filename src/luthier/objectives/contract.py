@@ -29,6 +29,8 @@ class ToyScores:
     logprobs: Tensor
     uniform: Tensor | None
     divergence: Tensor | None = None
+    twin: Tensor | None = None
+    disagreement: Tensor | None = None
 
 
 def check(objective: Objective) -> None:
@@ -68,7 +70,11 @@ def score(batch: Batch, table: Tensor) -> ToyScores:
     logprobs = table[row].log_softmax(dim=-1)  # (m, v)
     before = torch.randn(VOCABULARY, VOCABULARY, generator=torch.Generator().manual_seed(2))[row].log_softmax(dim=-1)
     chosen = logprobs.gather(1, batch.tokens[batch.target][:, None]).squeeze(1)
-    return ToyScores(chosen, logprobs.mean(dim=-1), (before.exp() * (before - logprobs)).sum(dim=-1))
+    again = (logprobs + 0.5 * before).log_softmax(dim=-1)
+    twin = again.gather(1, batch.tokens[batch.target][:, None]).squeeze(1)
+    apart = ((logprobs.exp() - again.exp()) * (logprobs - again)).sum(dim=-1)
+    divergence = (before.exp() * (before - logprobs)).sum(dim=-1)
+    return ToyScores(chosen, logprobs.mean(dim=-1), divergence, twin, apart)
 
 
 def _sequence(tokens: np.ndarray, weight: np.ndarray, group: int, rank: float) -> TokenSequence:

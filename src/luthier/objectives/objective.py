@@ -28,6 +28,14 @@ class Scores(Protocol):
     def divergence(self) -> Tensor | None:
         """(m,) KL(base || model) over the vocabulary in nats, where `needs` asked for it."""
 
+    @property
+    def twin(self) -> Tensor | None:
+        """(m,) log-probability of each scored token in a second pass with its own dropout, where `needs` asked."""
+
+    @property
+    def disagreement(self) -> Tensor | None:
+        """(m,) KL of the two passes, both ways, over the vocabulary in nats; comes with `twin`."""
+
 
 class Objective(Protocol):
     """A frozen dataclass that is its own configuration, and callable."""

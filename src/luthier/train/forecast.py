@@ -20,8 +20,9 @@ from luthier.objectives.objective import Objective
 from luthier.train.loader import plan
 from luthier.train.meter import JOULES_PER_WH, Cost, Meter
 from luthier.train.optim import optimizer_of
-from luthier.train.optimizers import groups, optimizers
+from luthier.train.optimizers import Averaging, groups, optimizers, trainable
 from luthier.train.options import TrainOptions
+from luthier.train.step import needs_dropout
 from luthier.types import TokenSequence
 
 COUNTED_STEPS = 20
@@ -82,8 +83,10 @@ def forecast(sequences: Sequence[TokenSequence], options: TrainOptions, replay: 
 def estimate(model: Model, objective: Objective, expected: Forecast, options: TrainOptions) -> Estimate:
     """Tastes the fullest micro-batch and scales its cost up to the steps; changes no parameter, leaves no gradient.
 
-    Raises ModelError where the optimizer that the options name cannot run here.
+    Raises ModelError where the optimizer that the options name cannot run here, RecipeError where the objective needs
+    a dropout that is not there.
     """
+    needs_dropout(model, objective)
     kept = _kept_bytes(model, options)
     took = taste(probe(model, objective, expected.fullest), model.device)
     tokens = expected.fullest.distinct
@@ -99,10 +102,11 @@ def estimate(model: Model, objective: Objective, expected: Forecast, options: Tr
 
 
 def _kept_bytes(model: Model, options: TrainOptions) -> int:
-    """Memory of what is kept of each trained parameter from step to step."""
-    optimizer_of(model.network, options)  # raises, early, what it would raise after the base was judged
-    family = optimizers[options.optimizer]
-    return sum(family.state_bytes(group) for group in groups(model.network, options))
+    """Memory of what is kept of each trained parameter from step to step, and of its average while that is judged."""
+    optimizer = optimizer_of(model.network, options)  # raises, early, what it would raise after the base was judged
+    own = sum(optimizers[options.optimizer].state_bytes(group) for group in groups(model.network, options))
+    copies = (options.ema is not None) + bool(options.l2_to_start) + isinstance(optimizer, Averaging)
+    return own + copies * sum(p.numel() * p.element_size() for p in trainable(model.network).values())
 
 
 def taste(compute: Callable[[], None], device: torch.device) -> Cost:

@@ -30,19 +30,21 @@ from luthier.train.interrupt import interruption
 from luthier.train.loader import Plan, ahead, plan
 from luthier.train.log import EvaluationRecord, MetricsLog, StepRecord
 from luthier.train.look import Look
+from luthier.train.mean import Mean, judge_mean, newest
 from luthier.train.optim import (
     learning_rate,
     optimizer_numbers,
     optimizer_of,
     optimizer_tensors,
+    peak_rate,
     restore_optimizer,
     trainable,
 )
-from luthier.train.optimizers import optimizers
 from luthier.train.options import Hooks, TrainOptions
 from luthier.train.pace import Pace, rows_per_look
+from luthier.train.pull import Pull
 from luthier.train.state import TrainState
-from luthier.train.step import update
+from luthier.train.step import needs_dropout, update
 from luthier.types import TokenSequence
 
 DEFAULT_LR = 2e-4
@@ -61,6 +63,8 @@ class TrainResult:
     best_step: int | None
     best_value: float | None
     """The deciding metric at the best step; None where nothing was evaluated."""
+    averaged: tuple[int, ...]
+    """Steps of the checkpoints that the best is the mean of; empty where it is one of them."""
     stopped_early: bool
     interrupted: bool
     """Whether someone asked it to stop; resuming goes on as if nobody had."""
@@ -100,7 +104,8 @@ def fit(
     Raises RunError for a folder that holds another run, DivergedError after too many non-finite steps, and what
     planning or a hook raises.
     """
-    lr = default_lr * optimizers[options.optimizer].factor if options.lr is None else options.lr
+    needs_dropout(model, objective)
+    lr = peak_rate(options, default_lr)
     run = _Run(model, objective, options, plan(sequences, options, replay), folder, hooks, lr, rates)
     with ExitStack() as stack:
         stack.enter_context(run.checkpoints.alone())
@@ -119,6 +124,8 @@ def fit(
                 run.save()
             if wished.is_set() or run.state.stopped_early:
                 break
+        if not run.result(interrupted=wished.is_set()).interrupted:
+            run.judge_mean()
         return run.result(interrupted=wished.is_set())
 
 
@@ -142,9 +149,11 @@ class _Run:
         self.folder, self.hooks, self.lr = folder, hooks, lr
         self.named = trainable(model.network)
         self.optimizer = optimizer_of(model.network, options, rates)
+        self.pull = Pull(self.named, options.l2_to_start) if options.l2_to_start else None
         self.average = average_of(options, self.optimizer, self.named)
         self.checkpoints = Checkpoints(folder, keep=options.keep_checkpoints, say=hooks.say)
         self.state = TrainState()
+        self.mean: Mean | None = None
         self.identity = plan.fingerprint()
         share, trained = options.evaluation_share, plan.steps * options.examples_per_step
         rows = rows_per_look(hooks.rows, share=share, rows_trained=trained)
@@ -187,8 +196,17 @@ class _Run:
         torch.manual_seed(_key(self.options.seed, step))
         self.model.network.train()
         lr = learning_rate(step, self.plan.steps, self.lr, self.options)
-        done, clip = step / self.plan.steps, self.options.clip
-        came = update(self.model, self.objective, batches, self.optimizer, lr=lr, clip=clip, done=done)
+        came = update(
+            self.model,
+            self.objective,
+            batches,
+            self.optimizer,
+            lr=lr,
+            clip=self.options.clip,
+            done=step / self.plan.steps,
+            noise=self.options.neftune,
+            pull=self.pull,
+        )
         if self.average is not None and not came.refused:
             self.average.follow(step + 1 - self.state.refused)
         record = StepRecord(
@@ -264,16 +282,28 @@ class _Run:
     def save(self) -> None:
         """Saves a checkpoint of this moment."""
         self.state = replace(self.state, metrics_bytes=self.metrics.sync())
-        self.checkpoints.save(self.state.step, self._write, best=self.state.best_step)
+        spare = newest(self.state.step, self.options.average or 0, self.plan.evaluated)
+        self.checkpoints.save(self.state.step, self._write, best=self.state.best_step, spare=spare)
+
+    def judge_mean(self) -> None:
+        """Averages the last checkpoints of a run that has ended, where that was asked for."""
+        if self.options.average is None:
+            return
+        steps, gain = newest(self.state.step, self.options.average, self.plan.evaluated), self.options.min_gain
+        self.mean = judge_mean(
+            self.checkpoints, steps, self.named, self.hooks, rows=self.pace.rows, state=self.state, min_gain=gain
+        )
 
     def result(self, *, interrupted: bool) -> TrainResult:
         """What the caller is told."""
         state = self.state
+        kept = self.mean if self.mean is not None and self.mean.better else None
         return TrainResult(
             steps=state.step,
             planned=self.plan.steps,
-            best_step=state.best_step,
-            best_value=state.best_value,
+            best_step=state.best_step if kept is None else kept.steps[-1],
+            best_value=state.best_value if kept is None else kept.value,
+            averaged=() if kept is None else kept.steps,
             stopped_early=state.stopped_early,
             interrupted=interrupted and state.step < self.plan.steps and not state.stopped_early,
             refused=state.refused,

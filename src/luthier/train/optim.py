@@ -29,6 +29,7 @@ __all__ = [
     "optimizer_numbers",
     "optimizer_of",
     "optimizer_tensors",
+    "peak_rate",
     "restore_optimizer",
     "set_rates",
     "trainable",
@@ -56,6 +57,11 @@ def set_rates(optimizer: torch.optim.Optimizer, lr: float, *, done: float) -> No
         if done < rate.begins:
             for parameter in group["params"]:
                 parameter.grad = None
+
+
+def peak_rate(options: TrainOptions, usual: float) -> float:
+    """The highest learning rate of a run; usual: the method's own with adamw, taken where the options name none."""
+    return usual * optimizers[options.optimizer].factor if options.lr is None else options.lr
 
 
 def learning_rate(step: int, total: int, peak: float, options: TrainOptions) -> float:
@@ -122,7 +128,9 @@ def restore_optimizer(
 
 def _put(optimizer: torch.optim.Optimizer, parameter: Parameter, kept: Mapping[str, Tensor | int | float]) -> None:
     """One parameter's state: copied into the optimizer's own layout where it has one."""
-    fresh = optimizer.lay_out(parameter) if isinstance(optimizer, Laying) else {}
+    fresh: dict[str, Tensor | int | float] = {}
+    if isinstance(optimizer, Laying):
+        fresh.update(optimizer.lay_out(parameter))
     for key, value in kept.items():
         place = fresh.get(key)
         if isinstance(place, Tensor) and isinstance(value, Tensor):

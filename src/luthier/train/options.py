@@ -44,6 +44,15 @@ class TrainOptions:
     """Decay of AdamW's first and second moments; the first is what schedule-free interpolates by."""
     eps: float = 1e-8
     """What keeps AdamW's division finite."""
+    neftune: float = 0.0
+    """Noise on the input embeddings while learning, such as 5, divided by the root of a row's tokens times the width;
+    0 adds none."""
+    l2_to_start: float = 0.0
+    """Pull of the weights that learn to where they began: half of this times their squared distance is added to the
+    loss. It costs as much memory again as they do; 0 does not pull."""
+    average: int | None = None
+    """Newest checkpoints of planned evaluations that are averaged in the end, such as 3, in equal parts; the average
+    becomes the best where the validation rows find it better. None averages none."""
     ema: float | None = None
     """Share of a moving average of the weights that a step leaves, such as 0.999; the average is what is judged and
     saved. It costs as much memory again as the weights that learn; None averages nothing."""
@@ -87,6 +96,9 @@ class TrainOptions:
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)"),
             ("eps", 0 < self.eps < math.inf, "above 0"),
+            ("neftune", 0 <= self.neftune < math.inf, "0 or more"),
+            ("l2_to_start", 0 <= self.l2_to_start < math.inf, "0 or more"),
+            ("average", self.average is None or self.average >= 2, "at least 2, or none"),
             ("ema", self.ema is None or 0 <= self.ema < 1, "a share in [0, 1), or none"),
             ("ema", self.ema is None or self.optimizer != "schedule-free", "none: schedule-free averages already"),
             ("clip", self.clip > 0, "above 0 (inf never clips)"),
