@@ -6,6 +6,8 @@ import importlib.util
 import math
 import os
 import signal
+import sys
+import types
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -233,9 +235,32 @@ def test_paging_without_a_gpu_is_refused_with_what_to_take_instead() -> None:
 
 def test_a_missing_package_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    for name, extra in (("adamw-8bit", "bitsandbytes"), ("schedule-free", "schedule-free")):
-        with pytest.raises(ModelError, match=rf"pip install 'luthier\[{extra}\]'"):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    for name, extra in (("adamw-8bit", "quantize"), ("schedule-free", "schedule-free")):
+        with pytest.raises(ModelError, match=rf"pip install '?luthier\[{extra}\]"):
             optimizer_of(small(), TrainOptions(optimizer=name))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [able("adamw-8bit")])
+def test_importing_bitsandbytes_fetches_no_kernels_and_takes_none_away(
+    monkeypatch: pytest.MonkeyPatch, name: Name
+) -> None:
+    seen: list[object] = []
+    there = types.ModuleType("kernels")
+    monkeypatch.setitem(sys.modules, "kernels", there)
+    monkeypatch.delitem(sys.modules, "bitsandbytes", raising=False)
+
+    class Watch:
+        def find_spec(self, wanted: str, path: object = None, target: object = None) -> None:
+            if wanted == "bitsandbytes":
+                seen.append(sys.modules["kernels"])
+                raise ImportError(wanted)
+
+    monkeypatch.setattr(sys, "meta_path", [Watch(), *sys.meta_path])
+    with pytest.raises(ModelError, match="needs bitsandbytes"):
+        optimizer_of(small(), TrainOptions(optimizer=name))
+    assert seen == [None]
+    assert sys.modules["kernels"] is there
 
 
 @pytest.mark.parametrize("name", [able("schedule-free")])

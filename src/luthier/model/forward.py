@@ -17,6 +17,7 @@ from luthier.batch import Batch
 from luthier.errors import ModelError
 from luthier.model.disagreement import disagreement
 from luthier.model.head import Head
+from luthier.model.leaf import leaf_head
 from luthier.model.load import Model
 from luthier.model.plan import Plan, Step, plan
 
@@ -31,6 +32,8 @@ class Scores:
     """(m,) mean log-probability over the vocabulary at the same place; brought for the need `uniform`."""
     divergence: Tensor | None = None
     """(m,) KL(base || model) in nats at the same place; brought for the need `divergence`."""
+    head: Tensor | None = None
+    """(m, k) what the leaf head says of the state that predicts each pair; brought for the need `head`."""
     twin: Tensor | None = None
     """(m,) log-probability of each scored token in a second pass with its own dropout; brought for the need `twin`."""
     disagreement: Tensor | None = None
@@ -40,36 +43,47 @@ class Scores:
 def forward(model: Model, batch: Batch, *, needs: frozenset[str] = frozenset()) -> Scores:
     """Log-probabilities of the batch's scored tokens.
 
-    Raises ModelError for a need it does not know, for the divergence of a model whose base was not kept, or when a
-    layer did not consume the batch's attention plan.
+    Raises ModelError for a need it does not know or cannot bring (a base that was not kept, no head), or when a layer
+    did not consume the batch's attention plan.
     """
-    unknown = needs - {"uniform", "divergence", "twin"}
-    if unknown:
-        raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows 'uniform', 'divergence' and 'twin'")
+    known = {"uniform", "divergence", "head", "twin"}
+    if unknown := needs - known:
+        raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows {', '.join(sorted(known))}")
     batch = batch.to(model.device)
     hidden, row = scored_rows(model, batch)
     output = head(model.network)
     with computing(model):
         scored, uniform = output.logprobs(hidden, row, batch.tokens[batch.target], uniform="uniform" in needs)
-    scores = Scores(scored, uniform)
-    if "divergence" in needs:
-        scores = replace(scores, divergence=_from_base(model, batch, hidden, output)[row])
-    return replace(scores, **_again(model, batch, hidden, output)) if "twin" in needs else scores
+    scores = Scores(
+        scored,
+        uniform,
+        _divergence(model, batch, hidden, output)[row] if "divergence" in needs else None,
+        _headed(model, hidden)[row] if "head" in needs else None,
+    )
+    return _with_twin(scores, model, batch, hidden) if "twin" in needs else scores
 
 
-def _from_base(model: Model, batch: Batch, hidden: Tensor, output: Head) -> Tensor:
-    """KL(base || model) of each row: (u,). Raises ModelError where the base was not kept."""
+def _divergence(model: Model, batch: Batch, hidden: Tensor, output: Head) -> Tensor:
     if model.base is None:
         raise ModelError(f"{model.name}: its base was not kept; luthier.methods.keep_base does, before the first step")
     return model.base.divergence(batch, hidden, output)
 
 
-def _again(model: Model, batch: Batch, hidden: Tensor, output: Head) -> dict[str, Tensor]:
-    """The second pass, and how far it is from the first, whose rows are `hidden` (u, d): two times (m,)."""
+def _headed(model: Model, hidden: Tensor) -> Tensor:
+    leaf = leaf_head(model.network)
+    if leaf is None:
+        raise ModelError(f"{model.name}: carries no head; objective=sft learns without one")
+    found: Tensor = leaf(hidden)
+    return found
+
+
+def _with_twin(scores: Scores, model: Model, batch: Batch, hidden: Tensor) -> Scores:
+    """With a second pass, and how far it is from the first, whose rows are `hidden` (u, d)."""
     second, row = scored_rows(model, batch)
+    output = head(model.network)
     with computing(model):
         twin, _ = output.logprobs(second, row, batch.tokens[batch.target], uniform=False)
-        return {"twin": twin, "disagreement": disagreement(hidden, second, output)[row]}
+        return replace(scores, twin=twin, disagreement=disagreement(hidden, second, output)[row])
 
 
 def scored_rows(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -36,6 +36,10 @@ class Scores(Protocol):
     def disagreement(self) -> Tensor | None:
         """(m,) KL of the two passes, both ways, over the vocabulary in nats; comes with `twin`."""
 
+    @property
+    def head(self) -> Tensor | None:
+        """(m, k) what the leaf head says of the state that predicts each pair, where `needs` asked for it."""
+
 
 class Objective(Protocol):
     """A frozen dataclass that is its own configuration, and callable."""

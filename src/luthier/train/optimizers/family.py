@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from luthier.errors import ModelError
 from luthier.methods.method import Rate
+from luthier.model.leaf import leaf_head
 from luthier.train.options import Schedule, TrainOptions
 
 
@@ -118,7 +119,7 @@ def numbers_of(parts: Sequence[Parameter]) -> int:
 
 
 def _head(network: nn.Module) -> list[Parameter]:
-    """The output layer's own parameters, where the network tells which that is."""
+    """The output layer's own parameters, where the network tells which that is, and those of a head on a leaf."""
     told = getattr(network, "get_output_embeddings", None)
-    layer = told() if callable(told) else None
-    return list(layer.parameters()) if isinstance(layer, nn.Module) else []
+    layers = (told() if callable(told) else None, leaf_head(network))
+    return [parameter for layer in layers if isinstance(layer, nn.Module) for parameter in layer.parameters()]

@@ -6,11 +6,7 @@ Both are bitsandbytes' own. Eight bits run on a CPU, too; paging needs an NVIDIA
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import logging
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import torch
@@ -19,6 +15,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from luthier.errors import ModelError
+from luthier.model.few_bits import require
 from luthier.train.optimizers import adamw
 from luthier.train.optimizers.family import Family, Group
 from luthier.train.options import TrainOptions
@@ -82,33 +79,10 @@ def make_paged(groups: Sequence[Group], options: TrainOptions) -> Optimizer:
 
 
 def _made(name: str, groups: Sequence[Group], options: TrainOptions, **kind: int) -> Optimizer:
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModelError(
-            f"train.optimizer: {name} needs bitsandbytes, which is not there; pip install 'luthier[bitsandbytes]', "
-            "or use adafactor where memory is short"
-        )
+    require(f"train.optimizer: {name}", "adafactor where memory is short")
     settings: list[dict[str, Any]] = [group.settings() for group in groups]
-    with _nothing_fetched():
-        optimizer = importlib.import_module("bitsandbytes").optim.AdamW
+    optimizer = importlib.import_module("bitsandbytes").optim.AdamW
     return LowMemory(optimizer(settings, lr=0.0, betas=options.betas, eps=options.eps, **kind))
-
-
-@contextmanager
-def _nothing_fetched() -> Iterator[None]:
-    """Without `kernels`, by which bitsandbytes, imported where there is no GPU, fetches code from the hub and runs it.
-
-    What it would fetch is for 4-bit products; that it is missing is not worth a warning.
-    """
-    there = sys.modules.get("kernels")
-    sys.modules["kernels"] = None  # type: ignore[assignment]  # as the import system has it: importing it raises
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-        del sys.modules["kernels"]
-        if there is not None:
-            sys.modules["kernels"] = there
 
 
 def state_bytes_8bit(group: Group) -> int:
