@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from luthier.batch import Batch
 from luthier.errors import ModelError
+from luthier.model.disagreement import disagreement
 from luthier.model.head import Head
 from luthier.model.leaf import leaf_head
 from luthier.model.load import Model
@@ -33,6 +34,10 @@ class Scores:
     """(m,) KL(base || model) in nats at the same place; brought for the need `divergence`."""
     head: Tensor | None = None
     """(m, k) what the leaf head says of the state that predicts each pair; brought for the need `head`."""
+    twin: Tensor | None = None
+    """(m,) log-probability of each scored token in a second pass with its own dropout; brought for the need `twin`."""
+    disagreement: Tensor | None = None
+    """(m,) KL of the two passes, both ways, in nats at the same place; brought with `twin`."""
 
 
 def forward(model: Model, batch: Batch, *, needs: frozenset[str] = frozenset()) -> Scores:
@@ -41,20 +46,21 @@ def forward(model: Model, batch: Batch, *, needs: frozenset[str] = frozenset()) 
     Raises ModelError for a need it does not know or cannot bring (a base that was not kept, no head), or when a layer
     did not consume the batch's attention plan.
     """
-    unknown = needs - {"uniform", "divergence", "head"}
-    if unknown:
-        raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows 'uniform', 'divergence' and 'head'")
+    known = {"uniform", "divergence", "head", "twin"}
+    if unknown := needs - known:
+        raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows {', '.join(sorted(known))}")
     batch = batch.to(model.device)
     hidden, row = scored_rows(model, batch)
     output = head(model.network)
     with computing(model):
         scored, uniform = output.logprobs(hidden, row, batch.tokens[batch.target], uniform="uniform" in needs)
-    return Scores(
+    scores = Scores(
         scored,
         uniform,
         _divergence(model, batch, hidden, output)[row] if "divergence" in needs else None,
         _headed(model, hidden)[row] if "head" in needs else None,
     )
+    return _with_twin(scores, model, batch, hidden) if "twin" in needs else scores
 
 
 def _divergence(model: Model, batch: Batch, hidden: Tensor, output: Head) -> Tensor:
@@ -69,6 +75,15 @@ def _headed(model: Model, hidden: Tensor) -> Tensor:
         raise ModelError(f"{model.name}: carries no head; objective=sft learns without one")
     found: Tensor = leaf(hidden)
     return found
+
+
+def _with_twin(scores: Scores, model: Model, batch: Batch, hidden: Tensor) -> Scores:
+    """With a second pass, and how far it is from the first, whose rows are `hidden` (u, d)."""
+    second, row = scored_rows(model, batch)
+    output = head(model.network)
+    with computing(model):
+        twin, _ = output.logprobs(second, row, batch.tokens[batch.target], uniform=False)
+        return replace(scores, twin=twin, disagreement=disagreement(hidden, second, output)[row])
 
 
 def scored_rows(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -64,6 +64,8 @@ class Report:
     method: Mapping[str, object] = field(default_factory=dict)
     steps: int | None = None
     best_step: int | None = None
+    averaged: tuple[int, ...] = ()
+    """Steps of the checkpoints that the best is the mean of."""
     stopped_early: bool = False
     shown: tuple[ShownRow, ...] = ()
     use: str = ""
