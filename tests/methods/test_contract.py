@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from luthier.methods import Freeze, Full, LoRA, Method, Rate
+from luthier.methods import Freeze, Full, LoRA, Method, PrefixTuning, PromptTuning, Rate
 from luthier.methods.contract import LAWS, BrokenLawError
 from luthier.methods.lora import adapters
 
@@ -21,6 +21,9 @@ KEEPING: dict[str, Method] = {
     "freeze": Freeze(layers=1),
     "lora": LoRA(rank=3, alpha=6),
     "lora rslora": LoRA(rank=4, alpha=2, rslora=True),
+    "prefix": PrefixTuning(tokens=3),
+    "prefix random": PrefixTuning(tokens=3, init="random"),
+    "prompt": PromptTuning(tokens=3),
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_run import OPTIONS, hooks, rows, tiny_model
 
-from luthier.methods import Freeze, Full, LoRA, Method, restore, save
+from luthier.methods import Freeze, Full, LoRA, Method, PrefixTuning, PromptTuning, restore, save
 from luthier.objectives.sft import SFT
 from luthier.train.log import StepRecord
 from luthier.train.loop import fit
@@ -36,7 +36,9 @@ def weights(folder: Path, method: Method, *, stop_at: int | None, resume: bool =
 
 
 @pytest.mark.parametrize(
-    "method", [LoRA(rank=4, dropout=0.1), Full(), Freeze(layers=1)], ids=lambda method: type(method).__name__
+    "method",
+    [LoRA(rank=4, dropout=0.1), Full(), Freeze(layers=1), PrefixTuning(tokens=3), PromptTuning(tokens=3)],
+    ids=lambda method: type(method).__name__,
 )
 def test_a_method_resumed_from_its_own_files_ends_with_the_same_bits(tmp_path: Path, method: Method) -> None:
     whole = weights(tmp_path / "whole", method, stop_at=None)

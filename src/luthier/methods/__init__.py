@@ -4,6 +4,8 @@ from luthier.methods.full import Freeze, Full
 from luthier.methods.known import methods
 from luthier.methods.lora import LoRA
 from luthier.methods.method import Adapted, Mergeable, Method, Rate, merge, switched_off
+from luthier.methods.prefix import PrefixTuning
+from luthier.methods.prompt import PromptTuning
 from luthier.methods.store import restore, save
 from luthier.methods.untuned import keep_base
 
@@ -14,6 +16,8 @@ __all__ = [
     "LoRA",
     "Mergeable",
     "Method",
+    "PrefixTuning",
+    "PromptTuning",
     "Rate",
     "keep_base",
     "merge",

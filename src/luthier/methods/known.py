@@ -12,6 +12,8 @@ from luthier.errors import RunError
 from luthier.methods.full import Freeze, Full
 from luthier.methods.lora import LoRA
 from luthier.methods.method import Method
+from luthier.methods.prefix import PrefixTuning
+from luthier.methods.prompt import PromptTuning
 from luthier.types import Json
 
 T = TypeVar("T")
@@ -20,6 +22,8 @@ methods: Final[dict[str, type[Method]]] = {
     "full": Full,
     "freeze": Freeze,
     "lora": LoRA,
+    "prefix": PrefixTuning,
+    "prompt": PromptTuning,
 }
 """The methods a recipe can name; a stranger's is named `module:Class` and passes `contract.py`."""
 

@@ -26,6 +26,9 @@ from luthier.methods.full import Freeze, Full
 from luthier.methods.lora import LoRA
 from luthier.methods.method import Method
 from luthier.methods.peft import CONFIG, WEIGHTS, restore_adapter, save_adapter
+from luthier.methods.peft_virtual import restore_prefix, restore_prompt, save_virtual
+from luthier.methods.prefix import PrefixTuning
+from luthier.methods.prompt import PromptTuning
 from luthier.methods.trained import METHOD, TRAINED, fill, restore_trained, save_trained
 from luthier.types import Json
 
@@ -43,6 +46,8 @@ class Layout:
 
 PEFT_LAYOUTS: Final[Mapping[str, Layout]] = {
     "LORA": Layout(LoRA, save_adapter, restore_adapter),
+    "PREFIX_TUNING": Layout(PrefixTuning, save_virtual, restore_prefix),
+    "PROMPT_TUNING": Layout(PromptTuning, save_virtual, restore_prompt),
 }
 """By the `peft_type` of adapter_config.json."""
 
