@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from luthier.methods import Freeze, Full, LoRA, Method, PrefixTuning, PromptTuning, Rate
+from luthier.methods import IA3, BitFit, Bottleneck, Freeze, Full, LoRA, Method, PrefixTuning, PromptTuning, Rate
 from luthier.methods.contract import LAWS, BrokenLawError
 from luthier.methods.lora import adapters
 
@@ -20,6 +20,11 @@ KEEPING: dict[str, Method] = {
     "full": Full(),
     "freeze": Freeze(layers=1),
     "lora": LoRA(rank=3, alpha=6),
+    "bottleneck houlsby": Bottleneck(width=3, placement="houlsby", activation="gelu"),
+    "bottleneck pfeiffer": Bottleneck(width=5),
+    "ia3": IA3(),
+    "bitfit": BitFit(),
+    "bitfit everywhere": BitFit(everywhere=True),
     "lora rslora": LoRA(rank=4, alpha=2, rslora=True),
     "prefix": PrefixTuning(tokens=3),
     "prefix random": PrefixTuning(tokens=3, init="random"),

@@ -13,7 +13,21 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from luthier.errors import ModelError
-from luthier.methods import Freeze, Full, LoRA, PrefixTuning, PromptTuning, merge, methods, restore, save, switched_off
+from luthier.methods import (
+    IA3,
+    BitFit,
+    Bottleneck,
+    Freeze,
+    Full,
+    LoRA,
+    PrefixTuning,
+    PromptTuning,
+    merge,
+    methods,
+    restore,
+    save,
+    switched_off,
+)
 from luthier.methods.contract import logits, loss
 from luthier.methods.linear import LoRALinear
 from luthier.methods.lora import adapters
@@ -28,6 +42,9 @@ def test_the_methods_a_recipe_can_name_are_these() -> None:
         "lora": LoRA,
         "prefix": PrefixTuning,
         "prompt": PromptTuning,
+        "bottleneck": Bottleneck,
+        "ia3": IA3,
+        "bitfit": BitFit,
     }
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from transformers import AutoTokenizer, GenerationConfig
 
 from luthier.errors import ModelError, RunError
-from luthier.export.base import base_of
+from luthier.export.base import BITS, base_of, bits_of
 from luthier.export.format import FLOAT32, Tolerance, write_companions
 from luthier.methods.store import adapter_files, restore
 from luthier.methods.tuned import Tuned
@@ -37,6 +37,8 @@ class Adapter:
         config = files.described() | {"base_model_name_or_path": base.name, "revision": base.revision}
         text = json.dumps(config, indent=2, sort_keys=True) + "\n"
         (folder / files.config.name).write_text(text, encoding="utf-8")
+        if base.bits is not None:
+            (folder / BITS).write_text(json.dumps({"quantize": base.bits}) + "\n", encoding="utf-8")
         write_companions(model, folder)
 
     def read(self, folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> Model:
@@ -47,7 +49,8 @@ class Adapter:
         config = files.described()
         revision = config.get("revision")
         name = str(config["base_model_name_or_path"])
-        model = load(ModelOptions(name, None if revision is None else str(revision), "float32", device))
+        revision = None if revision is None else str(revision)
+        model = load(ModelOptions(name, revision, "float32", device, quantize=bits_of(folder)))
         restore(model.network, folder)
         model.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model.network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)

@@ -15,6 +15,7 @@ from luthier.export.base import base_of
 from luthier.export.format import BFLOAT16, FLOAT16, FLOAT32, Tolerance, settings, write_companions
 from luthier.methods.method import merge
 from luthier.methods.tuned import Tuned
+from luthier.model.leaf import without_head
 from luthier.model.load import Model, ModelOptions, load
 
 STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -49,7 +50,7 @@ class Merged:
         for parameter in model.network.parameters():
             parameter.data = parameter.data.to(dtype)
         model.network.generation_config = settings(model)
-        model.network.save_pretrained(folder)
+        model.network.save_pretrained(folder, state_dict=without_head(model.network))
         write_companions(model, folder)
 
     def read(self, folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> Model:

@@ -9,7 +9,10 @@ from typing import Final, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from luthier.errors import RunError
+from luthier.methods.bitfit import BitFit
+from luthier.methods.bottleneck import Bottleneck
 from luthier.methods.full import Freeze, Full
+from luthier.methods.ia3 import IA3
 from luthier.methods.lora import LoRA
 from luthier.methods.method import Method
 from luthier.methods.prefix import PrefixTuning
@@ -24,6 +27,9 @@ methods: Final[dict[str, type[Method]]] = {
     "lora": LoRA,
     "prefix": PrefixTuning,
     "prompt": PromptTuning,
+    "bottleneck": Bottleneck,
+    "ia3": IA3,
+    "bitfit": BitFit,
 }
 """The methods a recipe can name; a stranger's is named `module:Class` and passes `contract.py`."""
 

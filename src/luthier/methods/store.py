@@ -23,13 +23,16 @@ from transformers import PreTrainedModel
 
 from luthier.errors import ModelError
 from luthier.methods.full import Freeze, Full
+from luthier.methods.ia3 import IA3
 from luthier.methods.lora import LoRA
 from luthier.methods.method import Method
 from luthier.methods.peft import CONFIG, WEIGHTS, restore_adapter, save_adapter
+from luthier.methods.peft_ia3 import restore_ia3, save_ia3
 from luthier.methods.peft_virtual import restore_prefix, restore_prompt, save_virtual
 from luthier.methods.prefix import PrefixTuning
 from luthier.methods.prompt import PromptTuning
 from luthier.methods.trained import METHOD, TRAINED, fill, restore_trained, save_trained
+from luthier.model.leaf import restore_head, save_head, without_head
 from luthier.types import Json
 
 
@@ -48,6 +51,7 @@ PEFT_LAYOUTS: Final[Mapping[str, Layout]] = {
     "LORA": Layout(LoRA, save_adapter, restore_adapter),
     "PREFIX_TUNING": Layout(PrefixTuning, save_virtual, restore_prefix),
     "PROMPT_TUNING": Layout(PromptTuning, save_virtual, restore_prompt),
+    "IA3": Layout(IA3, save_ia3, restore_ia3),
 }
 """By the `peft_type` of adapter_config.json."""
 
@@ -91,9 +95,10 @@ def save(network: PreTrainedModel, method: Method, folder: Path) -> None:
     if layout is not None:
         layout.save(network, folder)
     elif isinstance(method, Full | Freeze):
-        network.save_pretrained(folder)
+        network.save_pretrained(folder, state_dict=without_head(network))
     else:
         save_trained(network, method, folder)
+    save_head(network, folder)
 
 
 def restore(network: PreTrainedModel, folder: Path) -> None:
@@ -112,6 +117,7 @@ def restore(network: PreTrainedModel, folder: Path) -> None:
         fill(network, _opened(type(network), folder).state_dict(), folder)
     else:
         raise ModelError(f"{folder}: neither an adapter ({CONFIG}, {METHOD}) nor a model (config.json)")
+    restore_head(network, folder)
 
 
 def _layout(files: AdapterFiles) -> Layout:

@@ -21,6 +21,7 @@ from luthier.methods.known import built, method_name, method_of
 from luthier.methods.method import Method
 from luthier.methods.store import adapter_files, restore
 from luthier.model.accept import open_model
+from luthier.model.leaf import restore_head
 from luthier.model.load import Model, ModelOptions, stop_tokens
 from luthier.types import Json
 
@@ -102,6 +103,7 @@ def open_found(
     if not tuned.adapted and tuned.has_tokenizer:
         model = open_model(replace(options, name=str(tuned.checkpoint), revision=None), masters=True)
         model.name = tuned.options.name
+        restore_head(model.network, tuned.checkpoint)
     else:
         model = open_model(options, masters=not tuned.method.removable)
         _take(model, tuned.checkpoint)
