@@ -167,7 +167,7 @@ def to_tree(recipe: Recipe) -> dict[str, Json]:
         plug = getattr(recipe, name)
         own = next((key for key, shape in shapes.items() if shape is type(plug)), None)
         tree[name] = {"name": own or f"{type(plug).__module__}:{type(plug).__qualname__}", **_plain_dict(asdict(plug))}
-    beside = {"search": dict(recipe.search), FROM: recipe.parent}
+    beside: dict[str, Json] = {"search": dict(recipe.search), FROM: recipe.parent}
     return {**tree, "run": recipe.run, **{name: value for name, value in beside.items() if value}}
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from luthier.methods import IA3, BitFit, Bottleneck, Freeze, Full, LoRA, Method, Rate
+from luthier.methods import IA3, BitFit, Bottleneck, Freeze, Full, LoRA, Method, PrefixTuning, PromptTuning, Rate
 from luthier.methods.contract import LAWS, BrokenLawError
 from luthier.methods.lora import adapters
 
@@ -29,6 +29,9 @@ KEEPING: dict[str, Method] = {
     "bitfit": BitFit(),
     "bitfit everywhere": BitFit(everywhere=True),
     "lora rslora": LoRA(rank=4, alpha=2, rslora=True),
+    "prefix": PrefixTuning(tokens=3),
+    "prefix random": PrefixTuning(tokens=3, init="random"),
+    "prompt": PromptTuning(tokens=3),
 }
 
 

@@ -21,6 +21,7 @@ from luthier.errors import RunError
 from luthier.report import figures
 from luthier.report.records import Data, Interval, Report
 from luthier.types import Json
+from luthier.words import spelled
 
 T = TypeVar("T")
 
@@ -134,7 +135,7 @@ def table(found: Sequence[Listed]) -> RenderableType:
 
 def _cells(one: Listed) -> list[Text]:
     word = one.verdict if one.state == "finished" else one.state
-    metric = f"{figures.words(one.metric)}\n{one.n:,} rows" if one.metric else ""
+    metric = f"{spelled(one.metric)}\n{one.n:,} rows" if one.metric else ""
     return [
         Text(figures.visible(one.run), style="bold"),
         Text(figures.visible(one.task or one.why)),

@@ -21,7 +21,7 @@ from luthier.report.page import environment, placed, policy, static
 from luthier.report.worse import better
 from luthier.stats import Difference, Interval
 from luthier.types import Json
-from luthier.words import counted
+from luthier.words import counted, spelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def table(found: Matrix) -> RenderableType:
     made = Table(box=None, pad_edge=False, padding=(0, 3, 1, 0), header_style="dim")
     made.add_column("model", overflow="fold")
     for one in found.columns:
-        title = f"{one.name}\n{figures.words(one.metric)}, {one.n:,} rows"
+        title = f"{one.name}\n{spelled(one.metric)}, {one.n:,} rows"
         made.add_column(Text(figures.visible(title)), overflow="fold")
     made.add_row("base", *(_value(one.base) for one in found.columns))
     for name, row in found.cells.items():

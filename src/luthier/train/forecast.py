@@ -92,7 +92,7 @@ def estimate(model: Model, objective: Objective, expected: Forecast, options: Tr
     a dropout that is not there.
     """
     needs_dropout(model, objective)
-    kept = _kept_bytes(model, options)
+    kept = kept_bytes(model, options)
     took = taste(probe(model, objective, expected.fullest), model.device)
     tokens = expected.fullest.distinct
     seconds = took.seconds * expected.distinct / max(1, tokens)
@@ -106,7 +106,7 @@ def estimate(model: Model, objective: Objective, expected: Forecast, options: Tr
     )
 
 
-def _kept_bytes(model: Model, options: TrainOptions) -> int:
+def kept_bytes(model: Model, options: TrainOptions) -> int:
     """Memory of what is kept of each trained parameter from step to step, and of its average while that is judged."""
     optimizer = optimizer_of(model.network, options)  # raises, early, what it would raise after the base was judged
     own = sum(optimizers[options.optimizer].state_bytes(group) for group in groups(model.network, options))
