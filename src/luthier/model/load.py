@@ -94,6 +94,28 @@ class Base(Protocol):
         """
 
 
+class Below(Protocol):
+    """What is known of a batch's hidden states at the cut."""
+
+    @property
+    def hidden(self) -> Tensor | None:
+        """(n, d) where every token's is known."""
+
+    def completed(self, computed: Tensor) -> Tensor:
+        """What is to be gone on from, where some had to be computed: (n, d) -> (n, d)."""
+
+
+class Trunk(Protocol):
+    """What frozen layers compute, kept: the hidden states of a token depend on its path alone."""
+
+    @property
+    def cut(self) -> int:
+        """How many layers are below it."""
+
+    def below(self, batch: Batch) -> Below:
+        """What is known of a batch."""
+
+
 @dataclass(slots=True, eq=False)
 class Model:
     """A network with what belongs to it; the only thing the engine needs to know of a checkpoint."""
@@ -115,6 +137,8 @@ class Model:
     """Why it is not shared; empty where it is."""
     base: Base | None = None
     """What it was before it was tuned, where an objective needs that."""
+    trunk: Trunk | None = None
+    """What its lowest layers compute, where that never changes and is kept."""
 
 
 def load(options: ModelOptions, *, masters: bool = False) -> Model:
