@@ -10,6 +10,7 @@ ending.py  exit codes, errors as sentences, JSON
 """
 
 from luthier.cli.app import QUIET, app, main
+from luthier.cli.cache import cache
 from luthier.cli.chat import chat
 from luthier.cli.check import check
 from luthier.cli.compare import compare
@@ -22,7 +23,7 @@ from luthier.cli.report import report
 from luthier.cli.settings import settings
 from luthier.cli.train import train
 
-COMMANDS = (train, check, evaluate, compare, probe, report, chat, export, convert, settings, demo)
+COMMANDS = (train, check, evaluate, compare, probe, report, chat, export, convert, settings, cache, demo)
 """In the order of the help."""
 
 for command in COMMANDS:

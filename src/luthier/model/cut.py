@@ -43,7 +43,7 @@ class Cut:
 def find_cut(model: Model) -> Cut:
     """The highest layer below which nothing learns and nothing is random; the method is attached already."""
     try:
-        layers = layer_list(model.network)
+        layers = list(layer_list(model.network))
     except ModelError as error:
         return Cut(0, str(error))
     idle = _idle(layers)

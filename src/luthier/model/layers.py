@@ -36,7 +36,7 @@ def begun(below: Sequence[nn.Module], hidden: Tensor) -> Iterator[None]:
 
     try:
         for layer in below:
-            layer.forward = given  # type: ignore[method-assign]
+            layer.forward = given
         yield
     finally:
         for layer in below:

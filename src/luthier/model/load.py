@@ -84,6 +84,10 @@ class Base(Protocol):
     """What a model was before it was tuned, for an objective that holds it there."""
 
     @property
+    def model(self) -> Model:
+        """What computes it; the model that learns itself, where that can compute as it did before."""
+
+    @property
     def bytes(self) -> int:
         """Memory it takes beside the network that learns."""
 

@@ -14,7 +14,7 @@ from luthier.evaluate import Evaluation, evaluation, lower_is_better, read_predi
 from luthier.methods import restore, save, switched_off
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
-from luthier.run import forget
+from luthier.run import forget, trunk
 from luthier.run.assess import judge
 from luthier.run.assistant import recipe_of
 from luthier.run.course import course
@@ -83,6 +83,8 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     expected = expect(prepared)
     show.say(expected.told())
     show.say(told_visible(prepared, foreseen(prepared)))
+    if said := trunk.kept(prepared.model, recipe):
+        show.say(said)
     if not resumed:
         write_beginning(prepared, folder)
     spent = Spent(folder, Meter(prepared.model.device).start())
@@ -101,6 +103,8 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             default_lr=recipe.method.usual_lr(network),
             rates=recipe.method.rates(network),
         )
+    if said := trunk.saved(prepared.model):
+        show.say(said)
     if result.stopped_early:
         show.say(
             f"stopped early at step {result.steps} of {result.planned}: no validation better since step "
