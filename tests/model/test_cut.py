@@ -30,8 +30,9 @@ def opened(family: str, method: Method, dtype: torch.dtype = torch.float32) -> M
     return model
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("method", [Freeze(layers=2), LoRA(rank=2, first_layer=2)], ids=["freeze", "lora"])
+@pytest.mark.parametrize(
+    ("family", "method"), zip(FAMILIES, [Freeze(layers=2), LoRA(rank=2, first_layer=2)] * 4, strict=True)
+)
 def test_begun_at_the_cut_a_network_computes_what_it_computes_whole(family: str, method: Method) -> None:
     model = opened(family, method)
     assert find_cut(model).layer == 2

@@ -75,8 +75,8 @@ def trunk(model: Model, batch: Batch, forest: Plan | None = None) -> Tensor:
     if model.trunk is None or forest.cache is not None:  # decoding goes on from the keys of every layer
         return states(model, batch.tokens, batch.depth, forest)
     layers, known = list(layer_list(model.network))[: model.trunk.cut], model.trunk.below(batch)
-    if known.hidden is not None:
-        return above(model, batch, forest, layers, known.hidden)
+    if (hidden := known.hidden) is not None:
+        return above(model, batch, forest, layers, hidden)
     with changed(layers[-1], lambda computed: known.completed(computed[0])[None]):
         return states(model, batch.tokens, batch.depth, forest)
 

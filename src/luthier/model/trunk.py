@@ -67,6 +67,8 @@ class KeptTrunk:
         if not known.all():
             self.kept.refresh()
             rows, known = self.kept.find(keys)
+        whole = bool(known.all())
+        self.read, self.computed = self.read + len(keys) * whole, self.computed + len(keys) * (not whole)
         return Known(self, keys, rows, known, batch.tokens.device)
 
     def told(self) -> str:
@@ -76,9 +78,9 @@ class KeptTrunk:
             return ""
         said = f"{self.read / total:.0%} of the tokens that went through the layers began above the frozen ones"
         if self.kept.damaged:
-            said += f"; {counted(self.kept.damaged, 'hidden state')} on disk were damaged and computed anew"
+            said += f"; damaged on disk and computed anew: {counted(self.kept.damaged, 'hidden state')}"
         if self.kept.refused:
-            said += f"; there was no room for {counted(self.kept.refused, 'hidden state')} (train.trunk_gb)"
+            said += f"; no room was left for {counted(self.kept.refused, 'hidden state')} (train.trunk_gb)"
         return said
 
 
@@ -98,20 +100,16 @@ class Known:
     @property
     def hidden(self) -> Tensor | None:
         """(n, d) where every token's is known."""
-        if not self.known.all():
-            return None
-        self.trunk.read += len(self.known)
-        return self._opened(self.rows)
+        return self._opened(self.rows) if self.known.all() else None
 
     def completed(self, computed: Tensor) -> Tensor:
         """Keeps what was not known, (n, d), and gives every token's as it will be read from now on: (n, d)."""
-        self.trunk.computed += len(self.known)
         fresh: Bytes = computed.detach().to(self.trunk.stored).cpu().contiguous().view(torch.uint8).numpy()
         rows = np.where(self.known[:, None], self.rows, fresh)
         _, first, inverse = np.unique(self.keys, axis=0, return_index=True, return_inverse=True)
         new = first[~self.known[first]]
         self.trunk.kept.add(self.keys[new], rows[new])
-        return self._opened(rows[first][inverse])
+        return self._opened(rows[first][inverse.reshape(-1)])
 
     def _opened(self, rows: Bytes) -> Tensor:
         return torch.from_numpy(rows).view(self.trunk.stored).to(self.device).to(self.trunk.stream)
