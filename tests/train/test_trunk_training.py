@@ -18,6 +18,7 @@ from luthier.model.kept import ROWS
 from luthier.model.layers import layer_list
 from luthier.model.load import Model
 from luthier.model.precision import keep_stream
+from luthier.model.quantize import quantize
 from luthier.model.trunk import KeptTrunk, keep_trunk, path_keys
 from luthier.objectives.sft import SFT
 from luthier.train.log import StepRecord
@@ -146,6 +147,19 @@ def test_other_weights_below_the_cut_are_another_trunk_and_above_it_the_same(tmp
     assert found["below"].read == 0
     assert found["below"].kept.folder != found["as it was"].kept.folder == found["above"].kept.folder
     assert found["above"].computed == 0, "control: it is the weights below that count"
+
+
+def test_weights_in_few_bits_are_weights_too(tmp_path: Path) -> None:
+    folders = []
+    for change in (0.0, 0.0, 1.0):
+        model = tiny_model(dropout=0.0)
+        with torch.no_grad():
+            layer_list(model.network)[0].self_attn.q_proj.weight[0, 0] += change
+        quantize(model.network, "int8", torch.float32)
+        LoRA(rank=2, first_layer=1).attach(model.network, dtype=torch.float32)
+        keep_trunk(model, exact=True, gigabytes=1.0, folder=tmp_path)
+        folders.append(used(model).kept.folder)
+    assert folders[0] == folders[1] != folders[2]
 
 
 def test_damage_on_disk_is_computed_anew(tmp_path: Path) -> None:

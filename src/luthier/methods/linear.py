@@ -21,7 +21,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-Linear: TypeAlias = nn.Linear | Conv1D
+from luthier.model.quantize import Packed, QuantizedLinear
+
+Linear: TypeAlias = nn.Linear | Conv1D | QuantizedLinear
 """What can carry an adapter; transformers' Conv1D (GPT-2) is a linear layer whose weight is stored (in, out)."""
 
 
@@ -36,7 +38,9 @@ base's output. Copying the weight for it costs as much as some tens of rows.
 class Saved(FunctionCtx):
     """What `LowRank` keeps between forward and backward."""
 
-    saved_tensors: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    saved_tensors: tuple[Tensor, ...]
+    packed: Packed | None
+    """The weight, where it is held in few bits: unpacked again for the backward, never kept."""
     needs_input_grad: tuple[bool, ...]
     scale: float
     dropped: bool
@@ -47,13 +51,22 @@ class LowRank(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Saved, x: Tensor, z: Tensor | None, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
+        ctx: Saved,
+        x: Tensor,
+        z: Tensor | None,
+        held: Tensor | Packed,
+        bias: Tensor | None,
+        a: Tensor,
+        b: Tensor,
+        scale: float,
     ) -> Tensor:
-        """x, z (n, in), weight (out, in) in one dtype; a, b float32 -> (n, out)."""
+        """x, z (n, in), the weight held (out, in) in one dtype; a, b float32 -> (n, out)."""
+        weight = held if isinstance(held, Tensor) else held.unpack()
+        ctx.packed = None if isinstance(held, Tensor) else held
         a_compute, b_compute = a.to(weight.dtype), b.to(weight.dtype)
         read = x if z is None else z
         inner = read @ a_compute.T  # (n, rank)
-        ctx.save_for_backward(read, inner, weight, a_compute, b_compute)
+        ctx.save_for_backward(read, inner, a_compute, b_compute, *([weight] if ctx.packed is None else []))
         ctx.scale, ctx.dropped = scale, z is not None
         if len(x) < TOGETHER or weight.dtype.itemsize >= 4:
             return functional.linear(x, weight, bias).addmm_(inner, b_compute.T, alpha=scale)
@@ -64,7 +77,8 @@ class LowRank(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Saved, grad: Tensor) -> tuple[Tensor | None, ...]:
         """grad (n, out) -> the gradients of x, z, a and b; None for what is frozen."""
-        read, inner, weight, a, b = ctx.saved_tensors
+        read, inner, a, b, *kept = ctx.saved_tensors
+        weight = kept[0] if ctx.packed is None else ctx.packed.unpack()
         grad_inner = (grad @ b).mul_(ctx.scale)  # (n, rank)
         grad_a = _product(grad_inner.T, read)
         grad_b = _product(grad.T, inner).mul_(ctx.scale)
@@ -113,7 +127,7 @@ class LoRALinear(nn.Module):
         """x (..., in) -> (..., out); with the adapter off, what the base returns."""
         if not self.on:
             return cast(Tensor, self.base(x))
-        weight = self.base.weight.T if isinstance(self.base, Conv1D) else self.base.weight  # (out, in)
+        weight = self.base.packed if isinstance(self.base, QuantizedLinear) else weight_of(self.base)
         rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
         z = functional.dropout(rows, self.dropout) if self.training and self.dropout else None
         y = low_rank(rows, z, weight, self.base.bias, self.lora_a, self.lora_b, self.scale)
@@ -123,19 +137,24 @@ class LoRALinear(nn.Module):
     def merged(self) -> Linear:
         """The base with s B A added to its weight in float32 and rounded once to the weight's own dtype."""
         change = (self.lora_b @ self.lora_a).mul_(self.scale)  # (out, in)
-        weight = self.base.weight
-        weight.copy_(weight.float() + (change.T if isinstance(self.base, Conv1D) else change))
-        return self.base
+        base = self.base.unpacked() if isinstance(self.base, QuantizedLinear) else self.base
+        base.weight.copy_(base.weight.float() + (change.T if isinstance(base, Conv1D) else change))
+        return base
 
 
 if TYPE_CHECKING:
 
     def low_rank(
-        x: Tensor, z: Tensor | None, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
+        x: Tensor, z: Tensor | None, weight: Tensor | Packed, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
     ) -> Tensor:
         """`LowRank.apply`, whose signature torch does not type."""
 else:
     low_rank = LowRank.apply
+
+
+def weight_of(linear: Linear) -> Tensor:
+    """The weight as it multiplies: (out, in)."""
+    return linear.weight.T if isinstance(linear, Conv1D) else linear.weight
 
 
 def features(linear: Linear) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from luthier.batch import Batch
 from luthier.model.attention import NAME
@@ -26,6 +26,7 @@ from luthier.model.gguf import cache_folder
 from luthier.model.kept import Bytes, Kept, Words
 from luthier.model.layers import layer_list
 from luthier.model.load import Model
+from luthier.model.quantize import QuantizedLinear
 from luthier.types import Json
 from luthier.words import counted
 
@@ -175,10 +176,18 @@ def _weights(model: Model, cut: int) -> str:
     config = network.config.get_text_config().to_dict()
     plain = {name: value for name, value in config.items() if name not in PLACES and not name.startswith("_")}
     digest = sha256(json.dumps(plain, sort_keys=True, default=str).encode())
-    above = {id(p) for layer in layer_list(network)[cut:] for p in (*layer.parameters(), *layer.buffers())}
-    tensors = {**dict(network.base_model.named_parameters()), **dict(network.base_model.named_buffers())}
-    for name, tensor in sorted(tensors.items()):
-        if id(tensor) not in above and not tensor.requires_grad:
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    above = {module for layer in layer_list(network)[cut:] for module in layer.modules()}
+    for path, module in network.base_model.named_modules():
+        if module not in above:
+            for name, tensor in sorted(_tensors(module).items()):
+                digest.update(f"{path}.{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """A module's own tensors that never change, by name; a weight in few bits as it is computed with."""
+    found = {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
+    if isinstance(module, QuantizedLinear):
+        found["weight"] = module.weight
+    return {name: tensor for name, tensor in found.items() if not tensor.requires_grad}
