@@ -20,6 +20,8 @@ KEEPING: dict[str, Method] = {
     "full": Full(),
     "freeze": Freeze(layers=1),
     "lora": LoRA(rank=3, alpha=6),
+    "full by layers": Full(decay=0.5, unfreeze=0.4),
+    "freeze by layers": Freeze(layers=1, embeddings=False, decay=0.5, unfreeze=0.9),
     "bottleneck houlsby": Bottleneck(width=3, placement="houlsby", activation="gelu"),
     "bottleneck pfeiffer": Bottleneck(width=5),
     "ia3": IA3(),

@@ -16,7 +16,6 @@ from typing import Final
 
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import ModelError
 from luthier.methods.linear import Linear, features
@@ -85,7 +84,7 @@ def _linears(layer: nn.Module, start: str, wanted: Callable[[str], bool]) -> dic
     return {
         f"{start}.{path}": module
         for path, module in layer.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and wanted(path)
+        if isinstance(module, Linear) and wanted(path)
     }
 
 

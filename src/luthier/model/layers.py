@@ -21,7 +21,9 @@ def layer_list(network: PreTrainedModel) -> nn.ModuleList:
     for module in network.modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return module
-    raise ModelError(f"{type(network).__name__} does not keep its {count} layers in one list; freeze by `patterns`")
+    raise ModelError(
+        f"{type(network).__name__} does not keep its {count} layers in one list, by which they are counted"
+    )
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from luthier.report.figures import count, duration, energy, number, places, span, words
+from luthier.report.figures import count, duration, energy, number, places, span
 from luthier.report.folder import Run
 from luthier.report.records import Bar, Interval, Report
 from luthier.report.worse import worse
+from luthier.words import spelled
 
 NAMED = 3
 """Classes named; the table below has them all."""
@@ -43,7 +44,7 @@ def got_worse(report: Report) -> Line:
     note = f"of {of}, corrected for their number; {count(report.verdict.n)} rows" if of else "nothing else was tested"
     if not found.found:
         return Line("got worse", "nothing that these rows show", note)
-    said = [f"{words(name)} {_signed(difference)}" for name, difference in found.metrics]
+    said = [f"{spelled(name)} {_signed(difference)}" for name, difference in found.metrics]
     said += [f"{one.label} F1 {_signed(one.difference)}" for one in found.classes[:NAMED]]
     more = len(found.classes) - NAMED
     return Line("got worse", "; ".join(said) + (f"; and {more} more classes" if more > 0 else ""), note, "worse")
@@ -82,7 +83,7 @@ def _bar(report: Report) -> tuple[Line, ...]:
     return (
         Line(
             "no language model",
-            f"{bar.name}: {words(bar.metric)} {_plain(Interval(bar.value, bar.low, bar.high))}{rows}",
+            f"{bar.name}: {spelled(bar.metric)} {_plain(Interval(bar.value, bar.low, bar.high))}{rows}",
             f"the tuned model has {_plain(tuned)} on {on} rows",
             "worse" if (bar.value or 0.0) > (tuned.value or 0.0) else "",
         ),

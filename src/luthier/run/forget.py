@@ -31,6 +31,7 @@ from luthier.evaluate.forgetting import (
     read,
     readings,
     sample_base,
+    together,
 )
 from luthier.evaluate.forgetting.marking import right
 from luthier.evaluate.forgetting.texts import passages, prompts, questions
@@ -108,7 +109,7 @@ def after(prepared: Prepared, folder: Path, base: Before | None, show: Show) -> 
     for at, (tuned, was) in enumerate(zip(found, base.earlier, strict=True), start=1):
         write_predictions(folder / FOLDER / f"file-{at}.jsonl", tuned.rows, was.rows)
         (folder / FOLDER / f"base-file-{at}.jsonl").unlink(missing_ok=True)
-    return _told(measures, base, said, prepared, seconds=base.seconds + monotonic() - started)
+    return _told(together(measures), base, said, prepared, seconds=base.seconds + monotonic() - started)
 
 
 def overdrawn(report: Mapping[str, Json]) -> str | None:
