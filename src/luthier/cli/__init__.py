@@ -10,6 +10,7 @@ ending.py  exit codes, errors as sentences, JSON
 """
 
 from luthier.cli.app import QUIET, app, main
+from luthier.cli.cache import cache
 from luthier.cli.chat import chat
 from luthier.cli.check import check
 from luthier.cli.compare import compare
@@ -37,6 +38,7 @@ COMMANDS = (
     export,
     convert,
     settings,
+    cache,
     demo,
 )
 """In the order of the help."""

@@ -6,7 +6,7 @@ padded on the right: correct, slower. Both give the same `Scores`. Not here: los
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -17,6 +17,7 @@ from luthier.batch import Batch
 from luthier.errors import ModelError
 from luthier.model.disagreement import disagreement
 from luthier.model.head import Head
+from luthier.model.layers import begun, changed, layer_list
 from luthier.model.leaf import leaf_head
 from luthier.model.load import Model
 from luthier.model.plan import Plan, Step, plan
@@ -99,19 +100,35 @@ def scored_rows(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def trunk(model: Model, batch: Batch, forest: Plan | None = None) -> Tensor:
-    """Hidden states before the head of every distinct token: (n, d).
+    """Hidden states before the head of every distinct token: (n, d); begins at the cut where what is below is known.
 
     Raises ModelError unless every attention layer consumed the plan.
     """
+    forest = forest or plan(batch)
     with _routed(model, batch.adapter):
-        return states(model, batch.tokens, batch.depth, forest or plan(batch))
+        if model.trunk is None or forest.cache is not None:  # decoding goes on from the keys of every layer
+            return states(model, batch.tokens, batch.depth, forest)
+        layers, known = list(layer_list(model.network))[: model.trunk.cut], model.trunk.below(batch)
+        if (hidden := known.hidden) is not None:
+            return above(model, batch, forest, layers, hidden)
+        with changed(layers[-1], lambda computed: known.completed(computed[0])[None]):
+            return states(model, batch.tokens, batch.depth, forest)
 
 
-def states(model: Model, tokens: Tensor, depth: Tensor, forest: Plan | Step) -> Tensor:
-    """Runs the layers over packed tokens (q,) at their depths (q,): the hidden states before the head (q, d)."""
+def above(model: Model, batch: Batch, forest: Plan, below: Sequence[nn.Module], hidden: Tensor) -> Tensor:
+    """The hidden states before the head (n, d), begun with those above the first layers (n, d)."""
+    with begun(below, hidden[None]):
+        return states(model, batch.tokens, batch.depth, forest, skipped=len(below))
+
+
+def states(model: Model, tokens: Tensor, depth: Tensor, forest: Plan | Step, *, skipped: int = 0) -> Tensor:
+    """Runs the layers over packed tokens (q,) at their depths (q,): the hidden states before the head (q, d).
+
+    skipped: how many layers compute nothing.
+    """
     with computing(model):
         out = model.network.base_model(input_ids=tokens[None], position_ids=depth[None], use_cache=False, forest=forest)
-    layers = model.network.config.get_text_config().num_hidden_layers
+    layers = model.network.config.get_text_config().num_hidden_layers - skipped
     if len(forest.consumed) != layers:
         raise ModelError(
             f"{model.name}: {len(forest.consumed)} of {layers} layers took up forest attention; the others have an "

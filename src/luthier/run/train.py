@@ -15,7 +15,7 @@ from luthier.methods import restore, switched_off
 from luthier.model.load import Model
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
-from luthier.run import forget, tasks
+from luthier.run import forget, tasks, trunk
 from luthier.run.assess import judge
 from luthier.run.assistant import recipe_of
 from luthier.run.course import course
@@ -85,6 +85,8 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     expected = expect(prepared)
     show.say(expected.told())
     show.say(told_visible(prepared, foreseen(prepared)))
+    if said := trunk.kept(prepared.model, prepared.recipe):
+        show.say(said)
     if not resumed:
         write_beginning(prepared, folder)
     spent = Spent(folder, Meter(prepared.model.device).start())
@@ -93,6 +95,8 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     others = tasks.before_mixed(prepared, folder, show)
     with show.training() as progress:
         result = fitted(prepared, folder, _hooks(prepared, progress, spent), resumed=resumed)
+    if said := trunk.saved(prepared.model):
+        show.say(said)
     if result.stopped_early:
         show.say(
             f"stopped early at step {result.steps} of {result.planned}: no validation better since step "

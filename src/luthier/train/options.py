@@ -76,6 +76,12 @@ class TrainOptions:
     """Steps between saves beside those at evaluations; None saves at evaluations only."""
     keep_checkpoints: int = 2
     """Newest checkpoints kept, beside the best."""
+    trunk: Literal["auto", "exact", False] = "auto"
+    """Whether what the lowest layers compute is kept on disk where they learn nothing, and so computed once for all
+    epochs, runs and losses measured. `auto` keeps it in the number format of the products, where bfloat16 rounds each
+    hidden state once; `exact` to the bit; `false` computes it every time."""
+    trunk_gb: float = 4.0
+    """Most gigabytes of it in the cache folder, over all runs; what was used least recently leaves first."""
     seed: int = 0
     """What the order of the examples and the dropout are drawn from."""
 
@@ -110,6 +116,7 @@ class TrainOptions:
             ("max_refused", self.max_refused >= 0, "0 or more"),
             ("save_every", self.save_every is None or self.save_every >= 1, "at least 1, or none"),
             ("keep_checkpoints", self.keep_checkpoints >= 1, "at least 1"),
+            ("trunk_gb", 0 <= self.trunk_gb < math.inf, "0 or more"),
             ("seed", self.seed >= 0, "0 or more"),
         ]
 
