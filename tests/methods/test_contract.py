@@ -21,6 +21,11 @@ KEEPING: dict[str, Method] = {
     "freeze": Freeze(layers=1),
     "lora": LoRA(rank=3, alpha=6),
     "lora rslora": LoRA(rank=4, alpha=2, rslora=True),
+    "dora": LoRA(rank=3, alpha=6, dora=True),
+    "lora plus": LoRA(rank=3, alpha=6, plus=4),
+    "pissa": LoRA(rank=3, alpha=6, init="pissa"),
+    "pissa dora rslora": LoRA(rank=3, alpha=6, init="pissa", dora=True, rslora=True),
+    "lora ranks": LoRA(rank=3, ranks={"*.[01].*": 2}, alphas={"*.1.*": 8}),
 }
 
 

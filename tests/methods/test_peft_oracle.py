@@ -120,7 +120,7 @@ def test_its_dropout_reaches_the_adapter_only_as_with_peft(llama: PreTrainedMode
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("use_dora", True),
+        ("use_qalora", True),
         ("bias", "all"),
         ("modules_to_save", ["lm_head"]),
         ("init_lora_weights", "pissa"),

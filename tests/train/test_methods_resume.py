@@ -31,12 +31,34 @@ def weights(folder: Path, method: Method, *, stop_at: int | None, resume: bool =
         save_weights=lambda to: save(model.network, method, to),
         restore_weights=lambda of: restore(model.network, of),
     )
-    fit(model, rows(22), SFT(), replace(OPTIONS, epochs=2), folder=folder, hooks=calls, resume=resume)
-    return {name: p.detach().clone() for name, p in model.network.named_parameters()}
+    fit(
+        model,
+        rows(22),
+        SFT(),
+        replace(OPTIONS, epochs=2),
+        folder=folder,
+        hooks=calls,
+        resume=resume,
+        rates=method.rates(model.network),
+    )
+    return {name: value.detach().clone() for name, value in everything(model.network)}
+
+
+def everything(network: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """Parameters, and what a method keeps beside them."""
+    return [*network.named_parameters(), *network.named_buffers()]
 
 
 @pytest.mark.parametrize(
-    "method", [LoRA(rank=4, dropout=0.1), Full(), Freeze(layers=1)], ids=lambda method: type(method).__name__
+    "method",
+    [
+        LoRA(rank=4, dropout=0.1),
+        LoRA(rank=4, dora=True, plus=16, ranks={"q_proj": 2}),
+        LoRA(rank=4, dora=True, init="pissa", rslora=True),
+        Full(),
+        Freeze(layers=1),
+    ],
+    ids=["lora", "dora plus ranks", "pissa dora rslora", "full", "freeze"],
 )
 def test_a_method_resumed_from_its_own_files_ends_with_the_same_bits(tmp_path: Path, method: Method) -> None:
     whole = weights(tmp_path / "whole", method, stop_at=None)
