@@ -13,7 +13,8 @@ from transformers import AutoTokenizer, GenerationConfig
 from luthier.errors import RunError
 from luthier.export.base import base_of
 from luthier.export.format import FLOAT32, Tolerance, write_companions
-from luthier.methods.peft import CONFIG, WEIGHTS, restore_adapter
+from luthier.methods.peft import CONFIG, WEIGHTS
+from luthier.methods.store import restore
 from luthier.methods.tuned import Tuned
 from luthier.model.load import Model, ModelOptions, load, stop_tokens
 
@@ -43,7 +44,7 @@ class Adapter:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         options = ModelOptions(config["base_model_name_or_path"], config.get("revision"), "float32", device)
         model = load(options)
-        restore_adapter(model.network, folder)
+        restore(model.network, folder)
         model.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model.network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
         model.stop = stop_tokens(model.network, model.tokenizer)

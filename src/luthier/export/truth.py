@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from luthier.batch import cut, pack
 from luthier.data.render import Rendered, render
 from luthier.errors import GateError
-from luthier.methods.lora import adapters
-from luthier.methods.method import switched_off
+from luthier.methods.method import adapted, switched_off
 from luthier.model.forward import evaluating, forward
 from luthier.model.generate import Generated, generate
 from luthier.model.load import Model
@@ -78,7 +77,7 @@ def ask(model: Model, examples: Sequence[Example], trial: Trial) -> Truth:
 
 
 def _base(model: Model, rendered: Sequence[Rendered]) -> Floats | None:
-    if not adapters(model.network):
+    if not adapted(model.network):
         return None
     with switched_off(model.network):
         return _logprobs(model, rendered)

@@ -4,9 +4,10 @@ from luthier.methods.full import Freeze, Full
 from luthier.methods.lora import LoRA
 from luthier.methods.method import Adapted, Method, Rate, merge, switched_off
 from luthier.methods.store import restore, save
+from luthier.methods.tuner import Peft
 from luthier.methods.untuned import keep_base
 
-methods: dict[str, type[Method]] = {"full": Full, "freeze": Freeze, "lora": LoRA}
+methods: dict[str, type[Method]] = {"full": Full, "freeze": Freeze, "lora": LoRA, "peft": Peft}
 """The methods a recipe can name; a stranger's is named `module:Class` and passes `contract.py`."""
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Full",
     "LoRA",
     "Method",
+    "Peft",
     "Rate",
     "keep_base",
     "merge",

@@ -3,6 +3,7 @@
 | the network after `attach` | the folder |
 |---|---|
 | carries LoRA adapters | PEFT's layout (`peft.py`) |
+| carries layers that PEFT built (`peft:NAME`) | PEFT's own layout (`tuner.py`) |
 | has the modules it was opened with (full, freeze) | Hugging Face layout: a whole model in float32 |
 | carries modules of a stranger's method | `trained.safetensors`: the trainable parameters by name |
 
@@ -24,6 +25,7 @@ from luthier.methods.full import Freeze, Full
 from luthier.methods.lora import LoRA
 from luthier.methods.method import Method
 from luthier.methods.peft import CONFIG, restore_adapter, save_adapter
+from luthier.methods.tuner import Peft, built_in, kind_in, restore_tuner, save_tuner
 
 TRAINED = "trained.safetensors"
 
@@ -34,6 +36,8 @@ def save(network: PreTrainedModel, method: Method, folder: Path) -> None:
     match method:
         case LoRA():
             save_adapter(network, folder)
+        case Peft():
+            save_tuner(network, folder)
         case Full() | Freeze():
             network.save_pretrained(folder)
         case _:
@@ -44,11 +48,12 @@ def save(network: PreTrainedModel, method: Method, folder: Path) -> None:
 def restore(network: PreTrainedModel, folder: Path) -> None:
     """Loads what `save` wrote into a network, in place: its parameters stay the same objects and keep their dtype.
 
-    A LoRA adapter, PEFT's own too, is attached where the network has none; a stranger's method has to be attached
-    before. Raises ModelError if the folder holds nothing of the kind, or something for another network.
+    A LoRA adapter, and any of PEFT's own, is attached where the network has none; a stranger's method has to be
+    attached before. Raises ModelError if the folder holds nothing of the kind, or something for another network.
     """
     if (folder / CONFIG).is_file():
-        restore_adapter(network, folder)
+        lora = kind_in(folder) == "LORA" and built_in(network) is None
+        restore_adapter(network, folder) if lora else restore_tuner(network, folder)
     elif (folder / "config.json").is_file():
         _fill(network, _opened(type(network), folder).state_dict(), folder)
     elif (folder / TRAINED).is_file():

@@ -30,7 +30,7 @@ def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
         )
         show.say(coloured(pieces(sequence, prepared.model.tokenizer)))
     _say_issues(prepared, show)
-    attach(prepared)
+    attach(prepared, show)
     expected = expect(prepared)
     show.say("\n" + expected.told())
     can_show = foreseen(prepared)
