@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from luthier.methods import Freeze, Full, LoRA, Method, Rate
+from luthier.methods import IA3, BitFit, Bottleneck, Freeze, Full, LoRA, Method, Rate
 from luthier.methods.contract import LAWS, BrokenLawError
 from luthier.methods.lora import adapters
 
@@ -20,6 +20,11 @@ KEEPING: dict[str, Method] = {
     "full": Full(),
     "freeze": Freeze(layers=1),
     "lora": LoRA(rank=3, alpha=6),
+    "bottleneck houlsby": Bottleneck(width=3, placement="houlsby", activation="gelu"),
+    "bottleneck pfeiffer": Bottleneck(width=5),
+    "ia3": IA3(),
+    "bitfit": BitFit(),
+    "bitfit everywhere": BitFit(everywhere=True),
     "lora rslora": LoRA(rank=4, alpha=2, rslora=True),
     "dora": LoRA(rank=3, alpha=6, dora=True),
     "lora plus": LoRA(rank=3, alpha=6, plus=4),
@@ -127,6 +132,10 @@ class LeavesADropout(Wrong):
         network.set_output_embeddings(nn.Sequential(head, nn.Dropout(0.0)))
 
 
+class SaysItCannotMerge(LoRA):
+    mergeable = False
+
+
 @pytest.mark.parametrize(
     ("law", "method"),
     [
@@ -140,6 +149,7 @@ class LeavesADropout(Wrong):
         ("every_parameter_gets_a_gradient", CutsTheGradient(rank=2)),
         ("off_is_the_base", ReplacesTheHead(rank=2)),
         ("merging_changes_nothing", LeavesADropout(rank=2)),
+        ("merging_changes_nothing", SaysItCannotMerge(rank=2)),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -155,6 +165,7 @@ def test_a_restore_that_fills_only_some_parameters_breaks_the_law_of_saving(make
 
         starts_as_base: bool = True
         removable: bool = False
+        mergeable: bool = False
 
         def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
             network.requires_grad_(True)
@@ -185,6 +196,7 @@ def test_a_method_of_a_stranger_keeps_every_law_without_a_line_here(make: Build)
     class ShiftHead:
         starts_as_base: bool = True
         removable: bool = False
+        mergeable: bool = False
 
         def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
             network.requires_grad_(False)

@@ -13,7 +13,20 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from luthier.errors import ModelError
-from luthier.methods import Freeze, Full, LoRA, Peft, merge, methods, restore, save, switched_off
+from luthier.methods import (
+    IA3,
+    BitFit,
+    Bottleneck,
+    Freeze,
+    Full,
+    LoRA,
+    Peft,
+    merge,
+    methods,
+    restore,
+    save,
+    switched_off,
+)
 from luthier.methods.contract import logits, loss
 from luthier.methods.linear import LoRALinear
 from luthier.methods.lora import adapters
@@ -22,7 +35,15 @@ Build = Callable[[], PreTrainedModel]
 
 
 def test_the_methods_a_recipe_can_name_are_these() -> None:
-    assert methods == {"full": Full, "freeze": Freeze, "lora": LoRA, "peft": Peft}
+    assert methods == {
+        "full": Full,
+        "freeze": Freeze,
+        "lora": LoRA,
+        "bottleneck": Bottleneck,
+        "ia3": IA3,
+        "bitfit": BitFit,
+        "peft": Peft,
+    }
 
 
 def test_a_method_is_its_own_frozen_configuration() -> None:

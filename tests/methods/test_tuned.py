@@ -27,7 +27,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "lora": lora,
     "dora": lambda: LoRA(rank=4, dora=True, plus=4),
     "pissa": lambda: LoRA(rank=4, init="pissa", ranks={"*.0.*": 2}),
-    "peft": lambda: Peft("IA3"),
+    "peft": lambda: Peft("VERA", {"r": 64, "d_initial": 1.0}),
     "full": Full,
     "freeze": lambda: Freeze(layers=1),
 }

@@ -30,7 +30,7 @@ KINDS = {
     "VERA": Peft("VERA", {"r": 4, "target_modules": ["q_proj", "o_proj"]}),
     "LOHA": Peft("LOHA", {"r": 2, "target_modules": ["q_proj", "up_proj"]}),
     "OFT": Peft("OFT", {"oft_block_size": 4, "target_modules": ["v_proj", "down_proj"]}),
-    "IA3": Peft("IA3"),
+    "LOKR": Peft("LOKR", {"r": 2, "target_modules": ["k_proj", "gate_proj"]}),
 }
 
 
@@ -127,8 +127,8 @@ def test_a_layer_that_mixes_along_the_sequence_is_not_shared(build: Build) -> No
 
     network = build()
     model = opened(network)
-    KINDS["IA3"].attach(network, dtype=torch.float32)
-    examine(model, KINDS["IA3"].trainable(network).values())
+    KINDS["LOKR"].attach(network, dtype=torch.float32)
+    examine(model, KINDS["LOKR"].trainable(network).values())
     assert model.shared
     network.model.layers[0].mlp = Mixes(network.model.layers[0].mlp)
     examine(model)
@@ -162,7 +162,7 @@ def test_a_recipe_tells_a_tuner_from_a_strangers_class_and_comes_back_the_same()
     made = make_recipe(given)
     assert made.method == Peft("LOHA", {"r": 4})
     assert make_recipe(to_tree(made)) == made
-    assert make_recipe({"data": {"train": "x"}, "method": "peft:IA3"}).method == Peft("IA3")
+    assert make_recipe({"data": {"train": "x"}, "method": "peft:LOKR"}).method == Peft("LOKR")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,7 @@ def test_a_recipe_tells_a_tuner_from_a_strangers_class_and_comes_back_the_same()
         ("peft", "names no tuner"),
         ("peft:LOAH", "did you mean 'LOHA'"),
         ("peft:LORA", "method=lora"),
+        ("peft:IA3", "method=ia3"),
         ("peft:PREFIX_TUNING", "outside the network"),
         ("peft:ADALORA", "at every step"),
         ({"name": "peft:VERA", "config": {"rank": 4}}, "'rank' is no setting of VERA"),
@@ -197,7 +198,7 @@ def test_files_of_another_tuner_are_refused(build: Build, tmp_path: Path) -> Non
     ours, other = build(), build()
     KINDS["LOHA"].attach(ours, dtype=torch.float32)
     save(ours, KINDS["LOHA"], tmp_path)
-    KINDS["IA3"].attach(other, dtype=torch.float32)
+    KINDS["LOKR"].attach(other, dtype=torch.float32)
     with pytest.raises(ModelError, match="differ in"):
         restore(other, tmp_path)
     assert json.loads((tmp_path / "adapter_config.json").read_text())["peft_type"] == "LOHA"

@@ -63,6 +63,9 @@ KNOWN = {
     "bleu": [Known(SYSTEM, REFERENCES, 48.530827, within=5e-7)],
     "bleu_char": [one("我的卡在哪里呢", "我的卡在哪里呢", 100.0)],
     "weighted_f1": [Known(("yes", "yes", "no", "no"), (("yes",), ("no",), ("no",), ("no",)), (2 / 3 + 3 * 0.8) / 4)],
+    "mae": [Known(("2.5", "about 7", "nothing"), (("2",), ("10",), ("3",)), (0.5 + 3 + 3) / 3)],
+    "rmse": [Known(("1", "5"), (("4",), ("1",)), 12.5**0.5)],
+    "r2": [Known(("1", "2", "6"), (("1",), ("2",), ("3",)), 0.0), Known(("1", "2.5"), (("1",), ("3",)), 0.875)],
     "mcc": [Known(("a", "b", "a"), (("a",), ("b",), ("b",)), 0.5)],
     # two lines, either order: the union holds all of each line
     "rougeLsum": [one("c d\na b", "a b\nc d", 1), one("a b c", "a x\nb y", 2 * 2 / 7)],

@@ -1,8 +1,9 @@
-"""What is learned beside the task, so that a model keeps what it could do before: replay.
+"""What is learned beside the main file's rows: other tasks, and replay of what the model could do before.
 
-Replay rows are added to the task's and take no place from them: a step sees as many task rows as without, and the run
-has as many steps. They are never validation or test. Where they come from is told by `MixOptions.source`; making the
-model answer is `run/replay.py`, and which step sees which is `train/loader.py`.
+A mixture draws the examples of an epoch from several files, each by its weight and size. Replay rows are added on top
+and take no place from them: a step sees as many task rows as without, and the run has as many steps; they are never
+validation or test. Where they come from is told by `MixOptions.source`; making the model answer is `run/replay.py`,
+and which step sees which is `train/loader.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from luthier.data.read import ReadOptions
 from luthier.errors import RecipeError
 from luthier.types import TokenSequence
 
@@ -23,8 +25,48 @@ GENERAL = Path(__file__).parent / "general.txt"
 
 
 @dataclass(frozen=True, slots=True)
+class MixedFile(ReadOptions):
+    """Another task that is learned with the main one, read and judged in its own way."""
+
+    data: str = ""
+    """File or hub name of its rows."""
+    name: str | None = None
+    """What it is called in reports; by default the file's name, or its folder's where that says only `train`."""
+    test: float | str = 0.1
+    """A file, or the share of its rows that is held out to judge it by, before tuning and after."""
+    share: float = 1.0
+    """How often its rows are drawn, against 1 for the main file's; before the temperature evens sizes out."""
+
+    def __post_init__(self) -> None:
+        share = self.test if isinstance(self.test, float | int) else 0.0
+        bounds = [
+            ("data", bool(self.data), "a file or hub name"),
+            ("test", bool(self.test) if isinstance(self.test, str) else 0 <= share < 1, "a file, or a share in [0, 1)"),
+            ("share", 0 < self.share < math.inf, "above 0"),
+        ]
+        if broken := [
+            f"{name} is {getattr(self, name)!r}; it must be {must}" for name, holds, must in bounds if not holds
+        ]:
+            raise RecipeError("; ".join(broken))
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        path = Path(self.data.rsplit(":", 1)[-1])
+        stem = path.name.split(".")[0]
+        return self.name or (path.parent.name if stem in ("train", "data") else "") or stem
+
+
+@dataclass(frozen=True, slots=True)
 class MixOptions:
-    """What is learned beside the task, so that less is forgotten."""
+    """What is learned beside the main file: other tasks, and replay, so that less is forgotten."""
+
+    files: tuple[MixedFile, ...] = ()
+    """Other tasks, each `data: FILE` with its own `input`, `output`, `instruction`, `format`, `test` and `share`."""
+    share: float = 1.0
+    """How often the main file's rows are drawn, against those of `files`."""
+    temperature: float = 1.0
+    """Evens out how often files are drawn: at 1 by their rows, at 2 by the root of these, at inf all alike."""
 
     replay: float = 0.0
     """Share of the examples of each step that are replay, added to the task's own; 0 adds none."""
@@ -39,7 +81,11 @@ class MixOptions:
     """Most tokens that it writes for an instruction, and for an answer."""
 
     def __post_init__(self) -> None:
+        titles = [one.title for one in self.files]
         bounds = [
+            ("files", len(set(titles)) == len(titles), "of different names; give each a `name`"),
+            ("share", 0 < self.share < math.inf, "above 0"),
+            ("temperature", self.temperature >= 1, "at least 1 (inf draws all files alike)"),
             ("replay", 0 <= self.replay < 1, "a share in [0, 1)"),
             ("source", bool(self.source), "general, sampled or a file"),
             ("weight", self.weight is None or 0 < self.weight < math.inf, "above 0, or none"),
@@ -60,6 +106,30 @@ class MixOptions:
     def generated(self) -> bool:
         """Whether the untuned model writes the rows."""
         return self.source in ("general", "sampled")
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """How many examples each of several files gives to an epoch."""
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    """Examples of each file, in the order in which they are laid end to end."""
+    drawn: tuple[int, ...]
+    """Of these an epoch sees so many: fewer than there are, or some several times."""
+
+
+def mixture(names: Sequence[str], sizes: Sequence[int], shares: Sequence[float], temperature: float) -> Mixture:
+    """Draws each file by share x size^(1 / temperature); an epoch has as many examples as all files together.
+
+    Every file gives an epoch at least one. Source: Raffel et al. 2020, arXiv:1910.10683, section 3.5.2.
+    """
+    weights = np.asarray(shares, np.float64) * np.asarray(sizes, np.float64) ** (1 / temperature)
+    wanted = weights / weights.sum() * sum(sizes)
+    drawn = np.maximum(1, np.floor(wanted)).astype(int)
+    for place in np.argsort(drawn - wanted, kind="stable")[: max(0, sum(sizes) - int(drawn.sum()))]:
+        drawn[place] += 1
+    return Mixture(tuple(names), tuple(sizes), tuple(drawn.tolist()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -44,12 +44,12 @@ def losses(model: Model, questions: Sequence[Question], *, budget: int, progress
         progress("loss", len(done), len(questions))
     weights = [sum(float(one.weight.sum(dtype=np.float64)) for one in each.sequences) for each in questions]
     return [
-        Loss(float(nats), weight, _bytes(question))
+        Loss(float(nats), weight, bytes_of(question))
         for nats, weight, question in zip(total, weights, questions, strict=True)
     ]
 
 
-def _bytes(question: Question) -> float:
+def bytes_of(question: Question) -> float:
     """Bytes of every right completion's last turn, each by the mean weight of its learned tokens."""
     right = [one for one in question.example.completions if one.score > 0]
     return sum(

@@ -103,6 +103,8 @@ def samples(rows: Sequence[Row], task: Task, *, only: str | None = None) -> dict
             continue
         metric = named(name)
         found[name] = Sample(metric.statistics(texts, references), metric.score, together)
+    if task.kind == "number":  # a squared error and the nats of a written number are no two of a kind
+        return found
     losses = np.array([(row.scores["loss"] * row.tokens, row.tokens) for row in rows])
     found |= {"loss": Sample(losses, _share, together), "perplexity": Sample(losses, _perplexity, together)}
     if all(row.bytes > 0 for row in rows):

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from luthier.errors import DataError
 from luthier.evaluate.answer import Answer, pick, write
+from luthier.evaluate.headed import headed
 from luthier.evaluate.loss import Loss, losses
 from luthier.evaluate.measure import Evaluation, Row, evaluation, row_scores
 from luthier.evaluate.preference import Preferred, weigh
 from luthier.evaluate.question import Progress, ask
 from luthier.evaluate.task import Task, answers
 from luthier.model.forward import evaluating
+from luthier.model.leaf import leaf_head
 from luthier.model.load import Model
 from luthier.types import Example
 
@@ -43,15 +45,19 @@ def evaluate(
             pairs = weigh(model, examples, budget=budget, progress=progress)
         return evaluation(_pair_rows(examples, pairs), task, resamples=resamples, seed=seed)
     questions = ask(examples, model.tokenizer, longest=model.max_length)
+    head = leaf_head(model.network)
     with evaluating(model):
-        if task.kind == "choice":
+        if head is not None and task.kind in ("choice", "number"):
+            said, lost = headed(model, head, questions, budget=budget, margin=margin, progress=progress)
+        elif task.kind == "choice":
             said = pick(model, questions, task.labels, budget=budget, progress=progress, margin=margin)
         elif task.kind == "loss":
             said = [Answer("")] * len(questions)
         else:
             room = task.max_new_tokens
             said = write(model, questions, max_new_tokens=room, budget=budget, progress=progress)
-        lost = losses(model, questions, budget=budget, progress=progress)
+        if head is None or task.kind not in ("choice", "number"):
+            lost = losses(model, questions, budget=budget, progress=progress)
     rows = _rows(examples, said, lost, task)
     unfinished = sum(answer.finished is False for answer in said)
     return evaluation(rows, task, unfinished=unfinished, resamples=resamples, seed=seed)

@@ -79,7 +79,7 @@ class EvaluateOptions:
 class Task:
     """What is asked, and what is measured."""
 
-    kind: Literal["choice", "text", "loss", "preference"]
+    kind: Literal["choice", "text", "loss", "preference", "number"]
     labels: tuple[str, ...]
     """Every possible answer of a choice, sorted; empty for text."""
     metrics: tuple[str, ...]

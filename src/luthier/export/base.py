@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,12 @@ from typing import Literal
 from luthier.model.find import ALIASES, find
 from luthier.model.gguf import converted
 from luthier.model.load import ModelOptions
+from luthier.model.quantize import Bits
+
+BITS = "base.json"
+"""Lies beside an adapter that was learned over a base in few bits, and says in how many."""
+NF4 = "BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_use_double_quant=True)"
+"""What `model.quantize: nf4` is to transformers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +29,18 @@ class Base:
     kind: Literal["hub", "folder", "gguf"]
     asked: str
     """As the recipe names it."""
+    bits: Bits | None = None
+    """What its weights were kept in while an adapter learned over them."""
 
     @property
     def call(self) -> str:
         """The arguments of `from_pretrained`, as Python."""
         return repr(self.name) + (f", revision={self.revision!r}" if self.revision else "")
+
+    @property
+    def network_call(self) -> str:
+        """The same for its network, in as many bits where transformers can keep it in them."""
+        return f"{self.call}, quantization_config={NF4}" if self.bits == "nf4" else self.call
 
     @property
     def sentence(self) -> str:
@@ -46,10 +60,18 @@ def base_of(options: ModelOptions) -> Base:
     """The base that a run's options name; raises ModelError if it leads nowhere any more."""
     place = find(options.name)
     if place.path is None:
-        return Base(str(place.hub), options.revision, "hub", options.name)
+        return Base(str(place.hub), options.revision, "hub", options.name, options.quantize)
     if place.is_gguf:
-        return Base(str(converted(place.path)), None, "gguf", options.name)
-    return Base(str(place.path), None, "folder", options.name)
+        return Base(str(converted(place.path)), None, "gguf", options.name, options.quantize)
+    return Base(str(place.path), None, "folder", options.name, options.quantize)
+
+
+def bits_of(folder: Path) -> Bits | None:
+    """In how many bits an exported adapter's base is kept; None where it is kept as it is."""
+    if not (folder / BITS).is_file():
+        return None
+    found: Bits = json.loads((folder / BITS).read_text(encoding="utf-8"))["quantize"]
+    return found
 
 
 def _source(asked: str) -> str:

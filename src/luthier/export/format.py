@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from transformers import GenerationConfig
 
 from luthier.methods.tuned import Tuned
+from luthier.model.leaf import save_head
 from luthier.model.load import Model
 
 
@@ -54,9 +55,12 @@ class Format(Protocol):
 
 
 def write_companions(model: Model, folder: Path) -> None:
-    """Writes the tokenizer with its chat template, and generation settings that answer as the run was judged."""
+    """Writes the tokenizer with its chat template, generation settings that answer as the run was judged, and the head
+    that answers where there is one.
+    """
     model.tokenizer.save_pretrained(folder)
     settings(model).save_pretrained(folder)
+    save_head(model.network, folder)
 
 
 def settings(model: Model) -> GenerationConfig:

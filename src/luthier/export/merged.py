@@ -10,10 +10,12 @@ from typing import Literal
 import torch
 from transformers import AutoConfig
 
+from luthier.errors import RunError
 from luthier.export.base import base_of
 from luthier.export.format import BFLOAT16, FLOAT16, FLOAT32, Tolerance, settings, write_companions
 from luthier.methods.method import merge
 from luthier.methods.tuned import Tuned
+from luthier.model.leaf import without_head
 from luthier.model.load import Model, ModelOptions, load
 
 STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -34,13 +36,21 @@ class Merged:
         return "merged"
 
     def write(self, model: Model, tuned: Tuned, folder: Path) -> None:
-        """Adds what was learned to the weights in float32, rounds them once, and writes safetensors."""
+        """Adds what was learned to the weights in float32, rounds them once, and writes safetensors.
+
+        Raises RunError where no weight of the base can hold what was learned.
+        """
+        if not tuned.method.mergeable:
+            raise RunError(
+                f"{tuned.run}: what {type(tuned.method).__name__} learns cannot be folded into the weights; "
+                "export the format adapter"
+            )
         dtype = STORED[self.dtype] if self.dtype != "auto" else _own_dtype(tuned)
         merge(model.network)
         for parameter in model.network.parameters():
             parameter.data = parameter.data.to(dtype)
         model.network.generation_config = settings(model)
-        model.network.save_pretrained(folder)
+        model.network.save_pretrained(folder, state_dict=without_head(model.network))
         write_companions(model, folder)
 
     def read(self, folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> Model:

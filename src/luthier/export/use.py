@@ -1,4 +1,7 @@
-"""The lines of Python that load a run or an export through transformers and PEFT alone."""
+"""The lines of Python that load a run or an export through transformers and PEFT alone.
+
+An adapter of a method that PEFT does not have is put on its base by Luthier.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from luthier.data.template import ensure_template
 from luthier.errors import RunError
-from luthier.export.base import Base, base_of
-from luthier.methods.peft import CONFIG as ADAPTER
+from luthier.export.base import Base, base_of, bits_of
+from luthier.methods.store import AdapterFiles, adapter_files
 from luthier.methods.tuned import RECIPE, TOKENIZER, Tuned, find_tuned, strange_method
+from luthier.model.leaf import FACTS, WEIGHTS
 from luthier.model.load import stop_tokens
 
 
@@ -27,11 +31,13 @@ def use_lines(place: Path, *, checkpoint: str = "best", shown: Path | None = Non
     if (place / RECIPE).is_file():
         strange = strange_method(place)
         return _of_strange(strange) if strange else _of_run(find_tuned(place, checkpoint=checkpoint))
-    if (place / ADAPTER).is_file():
-        return _of_adapter(place, str(shown or place))
+    files = adapter_files(place)
+    if files is not None:
+        return _of_adapter(files, str(shown or place))
     if (place / "config.json").is_file() and (place / TOKENIZER).is_file():
         path = repr(str(shown or place))
-        return _lines([f"model = {AUTO}({path})", f"tokenizer = {TOKENS}({path})"])
+        lines = [f"model = {AUTO}({path})", f"tokenizer = {TOKENS}({path})"]
+        return _lines([*lines, *_answers_by(place, str(shown or place))])
     raise RunError(f"{place}: neither a run folder ({RECIPE}) nor an export; name one of them")
 
 
@@ -39,17 +45,31 @@ AUTO = "AutoModelForCausalLM.from_pretrained"
 TOKENS = "AutoTokenizer.from_pretrained"
 
 
-def _of_adapter(folder: Path, path: str) -> str:
-    config = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
-    base = Base(config["base_model_name_or_path"], config.get("revision"), "folder", "")
+def _of_adapter(files: AdapterFiles, path: str) -> str:
+    config = files.described()
+    revision = config.get("revision")
+    base = Base(
+        str(config["base_model_name_or_path"]),
+        None if revision is None else str(revision),
+        "folder",
+        "",
+        bits_of(files.config.parent),
+    )
     return _lines(
         [
-            f"model = {AUTO}({base.call})",
-            f"model = PeftModel.from_pretrained(model, {path!r})",
+            f"model = {AUTO}({base.network_call})",
+            _put_on(files, path),
             f"model.generation_config = GenerationConfig.from_pretrained({path!r})",
             f"tokenizer = {TOKENS}({path!r})",
+            *_kept_in(base),
+            *_answers_by(files.config.parent, path),
         ]
     )
+
+
+def _put_on(files: AdapterFiles, path: str) -> str:
+    """The line that puts the adapter of a folder on its base."""
+    return f"model = PeftModel.from_pretrained(model, {path!r})" if files.peft else f"restore(model, Path({path!r}))"
 
 
 def _of_strange(method: str) -> str:
@@ -65,8 +85,9 @@ def _of_run(tuned: Tuned) -> str:
     whole = not tuned.adapted and tuned.has_tokenizer
     base = None if whole else base_of(tuned.options)
     model = f"{AUTO}({str(link)!r})"
-    if tuned.adapted and base is not None:
-        model = f"{AUTO}({base.call})\nmodel = PeftModel.from_pretrained(model, {str(link)!r})"
+    files = adapter_files(tuned.checkpoint)
+    if files is not None and base is not None:
+        model = f"{AUTO}({base.network_call})\n{_put_on(files, str(link))}"
     tokens = repr(str(link)) if tuned.has_tokenizer or base is None else base.call
     tokenizer = _tokenizer(tuned, base)
     own = bool(tokenizer.chat_template)
@@ -76,7 +97,33 @@ def _of_run(tuned: Tuned) -> str:
     lines += _stop_line(tuned, base, tokenizer)
     if tuned.adapted and base is not None and base.kind == "gguf":
         lines.append("# This base lies in a cache that may be emptied; an export in the format merged needs no base.")
-    return _lines(lines)
+    lines += [] if base is None else _kept_in(base)
+    return _lines([*lines, *_answers_by(tuned.checkpoint, str(link))])
+
+
+def _answers_by(folder: Path, path: str) -> list[str]:
+    """How a linear head that lies in a folder is asked."""
+    if not (folder / FACTS).is_file():
+        return []
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    number = f"{facts['mean']!r} + {facts['spread']!r} * said[0].item()"
+    return [
+        "# A linear head answers, from the last state of the prompt as the chat template writes it:",
+        f"head = load_file({path + '/' + WEIGHTS!r})",
+        "def answer(prompt):",
+        "    state = model(**prompt, output_hidden_states=True).hidden_states[-1][0, -1]",
+        "    said = head['weight'] @ state.float() + head['bias']",
+        f"    return {facts['labels']!r}[int(said.argmax())]" if facts["labels"] else f"    return {number}",
+    ]
+
+
+def _kept_in(base: Base) -> list[str]:
+    """What to know of a base in few bits that transformers has no words for."""
+    if base.bits != "int8":
+        return []
+    return [
+        "# It was tuned over this base with each weight rounded to int8; the format merged holds exactly those weights."
+    ]
 
 
 def _tokenizer(tuned: Tuned, base: Base | None) -> PreTrainedTokenizerBase:
@@ -114,7 +161,11 @@ def _stop_line(tuned: Tuned, base: Base | None, tokenizer: PreTrainedTokenizerBa
 def _lines(lines: Iterable[str]) -> str:
     """The lines below the imports they need."""
     body = "\n".join(lines)
-    names = [n for n in ("AutoModelForCausalLM", "AutoTokenizer", "GenerationConfig") if f"{n}." in body]
-    peft = "from peft import PeftModel\n" if "PeftModel" in body else ""
-    peft = peft and f"# pip install peft\n{peft}"
-    return f"{peft}from transformers import {', '.join(names)}\n\n{body}"
+    known = ("AutoModelForCausalLM", "AutoTokenizer", "BitsAndBytesConfig", "GenerationConfig")
+    names = [name for name in known if f"{name}." in body or f"{name}(" in body]
+    first = "# pip install peft\nfrom peft import PeftModel\n" if "PeftModel" in body else ""
+    if "restore(" in body:
+        first = "# PEFT has no such method: Luthier puts it on.\nfrom pathlib import Path\n\n"
+        first += "from luthier.methods import restore\n"
+    first += "from safetensors.torch import load_file\n" if "load_file(" in body else ""
+    return f"{first}from transformers import {', '.join(names)}\n\n{body}"

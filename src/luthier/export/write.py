@@ -16,7 +16,7 @@ from luthier.export.parity import Parity, hold
 from luthier.export.rows import rows_of
 from luthier.export.truth import Trial, ask
 from luthier.export.use import use_lines
-from luthier.methods.peft import CONFIG as ADAPTER
+from luthier.methods.store import adapter_files
 from luthier.methods.tuned import Tuned, find_tuned, open_found
 from luthier.types import Example
 
@@ -95,7 +95,7 @@ def _open_to_readers(folder: Path) -> None:
 
 
 def _write_readme(folder: Path, tuned: Tuned, format: Format, parity: Parity) -> None:
-    needs = f"**Needs its base:** {base_of(tuned.options).sentence}" if (folder / ADAPTER).is_file() else ""
+    needs = f"**Needs its base:** {base_of(tuned.options).sentence}" if adapter_files(folder) is not None else ""
     parts = [
         f"# {folder.name}",
         f"`{tuned.options.name}`, tuned by Luthier in the run `{tuned.run.resolve().name}`, checkpoint "

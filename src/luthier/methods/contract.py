@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from luthier.errors import ModelError
 from luthier.methods.method import Method, merge, switched_off
 from luthier.methods.store import restore, save
 
@@ -132,11 +133,16 @@ def off_is_the_base(method: Method, build: Build) -> None:
 
 
 def merging_changes_nothing(method: Method, build: Build) -> None:
-    """A merged network computes the same within rounding, out of the modules it was opened with."""
-    if not method.removable:
-        return
+    """A merged network computes the same within rounding, out of the modules it was opened with.
+
+    Where the method is not mergeable, merging is refused and leaves everything as it was.
+    """
     network = _trained(method, build)
     tuned = logits(network)
+    if not method.mergeable:
+        _refuses_to_merge(network)
+        _same(tuned, logits(network), "merging was refused and changed the logits")
+        return
     merge(network)
     kinds = {name: type(module) for name, module in network.named_modules()}
     _hold(kinds == {n: type(m) for n, m in build().named_modules()}, "merging left other modules than the base's")
@@ -192,6 +198,14 @@ def _trained(method: Method, build: Build) -> PreTrainedModel:
     method.attach(network, dtype=torch.float32)
     _steps(method, network)
     return network
+
+
+def _refuses_to_merge(network: PreTrainedModel) -> None:
+    try:
+        merge(network)
+    except ModelError:
+        return
+    raise BrokenLawError("not mergeable, yet merging it was not refused with a ModelError")
 
 
 def _steps(method: Method, network: PreTrainedModel) -> None:

@@ -35,6 +35,11 @@ class _OwnWeights:
         """False: the base's weights are the ones that change."""
         return False
 
+    @property
+    def mergeable(self) -> bool:
+        """True: there is nothing beside them."""
+        return True
+
     def rates(self, network: PreTrainedModel) -> dict[str, Rate]:
         """None: all learn alike."""
         return {}

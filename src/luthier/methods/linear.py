@@ -25,8 +25,9 @@ from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import ModelError
+from luthier.model.quantize import Packed, QuantizedLinear
 
-Linear: TypeAlias = nn.Linear | Conv1D
+Linear: TypeAlias = nn.Linear | Conv1D | QuantizedLinear
 """What can carry an adapter; transformers' Conv1D (GPT-2) is a linear layer whose weight is stored (in, out)."""
 
 
@@ -45,7 +46,9 @@ SHORTEST = 1e-12
 class Saved(FunctionCtx):
     """What `LowRank` keeps between forward and backward."""
 
-    saved_tensors: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    saved_tensors: tuple[Tensor, ...]
+    packed: Packed | None
+    """The weight, where it is held in few bits: unpacked again for the backward, never kept."""
     needs_input_grad: tuple[bool, ...]
     scale: float
     dropped: bool
@@ -56,13 +59,22 @@ class LowRank(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Saved, x: Tensor, z: Tensor | None, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
+        ctx: Saved,
+        x: Tensor,
+        z: Tensor | None,
+        held: Tensor | Packed,
+        bias: Tensor | None,
+        a: Tensor,
+        b: Tensor,
+        scale: float,
     ) -> Tensor:
-        """x, z (n, in), weight (out, in) in one dtype; a, b float32 -> (n, out)."""
+        """x, z (n, in), the weight held (out, in) in one dtype; a, b float32 -> (n, out)."""
+        weight = held if isinstance(held, Tensor) else held.unpack()
+        ctx.packed = None if isinstance(held, Tensor) else held
         a_compute, b_compute = a.to(weight.dtype), b.to(weight.dtype)
         read = x if z is None else z
         inner = read @ a_compute.T  # (n, rank)
-        ctx.save_for_backward(read, inner, weight, a_compute, b_compute)
+        ctx.save_for_backward(read, inner, a_compute, b_compute, *([weight] if ctx.packed is None else []))
         ctx.scale, ctx.dropped = scale, z is not None
         if len(x) < TOGETHER or weight.dtype.itemsize >= 4:
             return functional.linear(x, weight, bias).addmm_(inner, b_compute.T, alpha=scale)
@@ -73,7 +85,8 @@ class LowRank(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Saved, grad: Tensor) -> tuple[Tensor | None, ...]:
         """grad (n, out) -> the gradients of x, z, a and b; None for what is frozen."""
-        read, inner, weight, a, b = ctx.saved_tensors
+        read, inner, a, b, *kept = ctx.saved_tensors
+        weight = kept[0] if ctx.packed is None else ctx.packed.unpack()
         grad_inner = (grad @ b).mul_(ctx.scale)  # (n, rank)
         grad_a = _product(grad_inner.T, read)
         grad_b = _product(grad.T, inner).mul_(ctx.scale)
@@ -144,7 +157,7 @@ class LoRALinear(nn.Module):
 
         Raises ModelError for a rank that the weight cannot have. Source: Meng et al. 2024, arXiv:2404.02948.
         """
-        weight = self._weight().float()
+        weight = weight_of(self.base).float()
         if self.rank > min(weight.shape):
             raise ModelError(
                 f"rank {self.rank} to start from a weight of shape {tuple(weight.shape)}; it has at most "
@@ -189,7 +202,7 @@ class LoRALinear(nn.Module):
         """x (..., in) -> (..., out); with the adapter off, what the base returns."""
         if not self.on:
             return cast(Tensor, self.base(x))
-        weight = self._weight()
+        weight = self.base.packed if isinstance(self.base, QuantizedLinear) else weight_of(self.base)
         rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
         z = functional.dropout(rows, self.dropout) if self.training and self.dropout else None
         a, b = self.factors()
@@ -203,22 +216,18 @@ class LoRALinear(nn.Module):
         """The base with s B A added to its weight in float32, rescaled, and rounded once to the weight's own dtype."""
         a, b = self.factors()
         change = (b @ a).mul_(self.scale)  # (out, in)
-        weight = self.base.weight
-        tuned = weight.float() + (change.T if isinstance(self.base, Conv1D) else change)
+        base = self.base.unpacked() if isinstance(self.base, QuantizedLinear) else self.base
+        tuned = base.weight.float() + (change.T if isinstance(base, Conv1D) else change)
         if self.lora_magnitude is not None:
-            ratio = self.lora_magnitude / row_lengths(self._weight(), a, b, self.scale)
-            tuned.mul_(ratio if isinstance(self.base, Conv1D) else ratio[:, None])
-        weight.copy_(tuned)
-        return self.base
-
-    def _weight(self) -> Tensor:
-        """W: (out, in)."""
-        return self.base.weight.T if isinstance(self.base, Conv1D) else self.base.weight
+            ratio = self.lora_magnitude / row_lengths(weight_of(base), a, b, self.scale)
+            tuned.mul_(ratio if isinstance(base, Conv1D) else ratio[:, None])
+        base.weight.copy_(tuned)
+        return base
 
     @torch.no_grad()
     def _start_magnitude(self) -> None:
         if self.lora_magnitude is not None:
-            self.lora_magnitude.copy_(row_lengths(self._weight(), *self.factors(), self.scale))
+            self.lora_magnitude.copy_(row_lengths(weight_of(self.base), *self.factors(), self.scale))
 
     def _lengths(self, a: Tensor, b: Tensor) -> Tensor:
         """n (out,), kept between calls while nothing learns: for one row it costs more than the layer itself.
@@ -228,11 +237,10 @@ class LoRALinear(nn.Module):
         """
         if torch.is_grad_enabled():
             self._known = None
-            return row_lengths(self._weight(), a, b, self.scale)
-        held = (self.base.weight, self.lora_a, self.lora_b)
-        state = tuple(number for one in held for number in (one.data_ptr(), one._version))
+            return row_lengths(weight_of(self.base), a, b, self.scale)
+        state = tuple(number for one in (self.lora_a, self.lora_b) for number in (one.data_ptr(), one._version))
         if self._known is None or self._known[0] != state:
-            self._known = state, row_lengths(self._weight(), a, b, self.scale)
+            self._known = state, row_lengths(weight_of(self.base), a, b, self.scale)
         return self._known[1]
 
 
@@ -273,11 +281,16 @@ def _rescaled(y: Tensor, ratio: Tensor, bias: Tensor | None) -> Tensor:
 if TYPE_CHECKING:
 
     def low_rank(
-        x: Tensor, z: Tensor | None, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
+        x: Tensor, z: Tensor | None, weight: Tensor | Packed, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
     ) -> Tensor:
         """`LowRank.apply`, whose signature torch does not type."""
 else:
     low_rank = LowRank.apply
+
+
+def weight_of(linear: Linear) -> Tensor:
+    """The weight as it multiplies: (out, in)."""
+    return linear.weight.T if isinstance(linear, Conv1D) else linear.weight
 
 
 def features(linear: Linear) -> tuple[int, int]:

@@ -14,7 +14,6 @@ from typing import Literal
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import ModelError, RecipeError
 from luthier.methods.linear import Linear, LoRALinear
@@ -81,6 +80,11 @@ class LoRA:
         """True: the base is frozen."""
         return True
 
+    @property
+    def mergeable(self) -> bool:
+        """True: B A has the shape of the weight."""
+        return True
+
     def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
         """Freezes the network in the compute dtype and puts an adapter beside each target.
 
@@ -134,9 +138,7 @@ def adaptable(network: PreTrainedModel) -> dict[str, Linear]:
     """Every linear layer but the output head, by its dotted path, in the network's order; ModelError if none."""
     head = network.get_output_embeddings()
     found = {
-        path: module
-        for path, module in network.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and module is not head
+        path: module for path, module in network.named_modules() if isinstance(module, Linear) and module is not head
     }
     if not found:
         raise ModelError(

@@ -47,7 +47,11 @@ class Method(Protocol):
 
     @property
     def removable(self) -> bool:
-        """Whether what was learned can be switched off and merged, because the base's weights stay as they were."""
+        """Whether what was learned can be switched off, because the base's weights stay as they were."""
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether the base's own modules can hold what was learned, after `merge`."""
 
     def usual_lr(self, network: PreTrainedModel) -> float:
         """The highest learning rate where a recipe names none."""
@@ -68,10 +72,15 @@ class Method(Protocol):
 
 @runtime_checkable
 class Adapted(Protocol):
-    """A module that stands in for one of the base's and can give it back; must also be an `nn.Module`."""
+    """A module that stands in for one of the base's, and can act as if it were that; must also be an `nn.Module`."""
 
     on: bool
     """Whether the adapter takes part."""
+
+
+@runtime_checkable
+class Mergeable(Adapted, Protocol):
+    """One that can give the base's module back."""
 
     def merged(self) -> nn.Module:
         """The base module with what was learned folded into its weights."""
@@ -139,21 +148,31 @@ def adapted(network: nn.Module) -> dict[str, Adapted]:
 @contextmanager
 def switched_off(network: nn.Module) -> Iterator[None]:
     """The base's behaviour, to the bit, while the context is open; a network without adapters is its own base."""
-    found = list(adapted(network).values())
-    before = [module.on for module in found]
+    before = [(module, module.on) for module in adapted(network).values()]
     try:
-        for module in found:
+        for module, _ in before:
             module.on = False
         yield
     finally:
-        for module, was in zip(found, before, strict=True):
+        for module, was in before:
             module.on = was
 
 
 def merge(network: nn.Module) -> None:
-    """Folds every adapter into the base's weights, in place, and puts the base's own modules back."""
-    for name, module in adapted(network).items():
-        replace(network, name, module.merged())
+    """Folds every adapter into the base's weights, in place, and puts the base's own modules back.
+
+    Raises ModelError, and leaves the network alone, where one computes what no weight of the base can.
+    """
+    found = adapted(network)
+    for path, module in found.items():
+        if not isinstance(module, Mergeable):
+            raise ModelError(
+                f"{path}: {type(module).__name__} computes what no weight of the base can, so it cannot be merged; "
+                "keep it beside its base, as the export format adapter does"
+            )
+    for path, module in found.items():
+        if isinstance(module, Mergeable):
+            replace(network, path, module.merged())
 
 
 def replace(network: nn.Module, name: str, module: nn.Module) -> None:

@@ -7,27 +7,24 @@ state is neither read nor hashed. Not here: resuming a run, and exporting what i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
 from transformers import AutoTokenizer
 
 from luthier.data.template import ensure_template
 from luthier.errors import RunError
 from luthier.manifest import unproven
-from luthier.methods import methods
+from luthier.methods.known import built, method_name, method_of
 from luthier.methods.method import Method
-from luthier.methods.peft import CONFIG as ADAPTER
-from luthier.methods.store import restore
+from luthier.methods.store import adapter_files, restore
 from luthier.methods.tuner import built_in, examine
 from luthier.model.accept import open_model
+from luthier.model.leaf import restore_head
 from luthier.model.load import Model, ModelOptions, stop_tokens
 from luthier.types import Json
-
-T = TypeVar("T")
 
 RECIPE: Final = "recipe.yaml"
 TOKENIZER: Final = "tokenizer_config.json"
@@ -53,7 +50,7 @@ class Tuned:
     @property
     def adapted(self) -> bool:
         """Whether the checkpoint holds an adapter, which needs its base; otherwise it holds the whole model."""
-        return (self.checkpoint / ADAPTER).is_file()
+        return adapter_files(self.checkpoint) is not None
 
     @property
     def has_tokenizer(self) -> bool:
@@ -80,8 +77,8 @@ def open_tuned(
 def find_tuned(run: Path, *, checkpoint: str = "best") -> Tuned:
     """The checkpoint of a run that was asked for, after its manifest proved it; raises RunError."""
     settings = _recipe(run)
-    options = _built(ModelOptions, settings.get("model"), f"{run / RECIPE}: model")
-    method = _method(settings.get("method"), f"{run / RECIPE}: method")
+    options = built(ModelOptions, settings.get("model"), f"{run / RECIPE}: model")
+    method = method_of(settings.get("method"), f"{run / RECIPE}: method")
     named = _named(run, checkpoint)
     found = _inside(named, run)
     _prove(run, found)
@@ -90,7 +87,7 @@ def find_tuned(run: Path, *, checkpoint: str = "best") -> Tuned:
 
 def strange_method(run: Path) -> str | None:
     """A run's method where it is a stranger's, `module:Class`: no run is opened by importing what it names."""
-    name = _method_name(_recipe(run).get("method"))
+    name = method_name(_recipe(run).get("method"))
     return name if ":" in name else None
 
 
@@ -107,6 +104,7 @@ def open_found(
     if not tuned.adapted and tuned.has_tokenizer:
         model = open_model(replace(options, name=str(tuned.checkpoint), revision=None), masters=True)
         model.name = tuned.options.name
+        restore_head(model.network, tuned.checkpoint)
     else:
         model = open_model(options, masters=not tuned.method.removable)
         _take(model, tuned.checkpoint)
@@ -114,7 +112,10 @@ def open_found(
 
 
 def open_adapter(folder: Path, base: ModelOptions) -> Model:
-    """An adapter in PEFT's layout on its base, with the tokenizer that lies beside it, if any; raises ModelError."""
+    """An adapter, in PEFT's layout or ours, on its base, with the tokenizer that lies beside it, if any.
+
+    Raises ModelError, and RunError where its method is none of this version's.
+    """
     model = open_model(base)
     _take(model, folder)
     return _settled(model)
@@ -151,35 +152,6 @@ def _recipe(run: Path) -> dict[str, Json]:
     if not isinstance(tree, dict):
         raise RunError(f"{file}: holds {type(tree).__name__}, not sections; restore it from a copy")
     return tree
-
-
-def _method(section: Json, where: str) -> Method:
-    settings = dict(section) if isinstance(section, dict) else {}
-    settings.pop("name", None)
-    name = _method_name(section)
-    if name not in methods:
-        remedy = "attach a method of your own to its base, then luthier.methods.restore"
-        raise RunError(f"{where}: {name!r} is not one of {', '.join(methods)}; {remedy}")
-    return _built(methods[name], settings, where)
-
-
-def _method_name(section: Json) -> str:
-    return str(section.get("name") if isinstance(section, dict) else section)
-
-
-def _built(shape: type[T], section: Json, where: str) -> T:
-    """A section as its options class; raises RunError for what does not fit."""
-    given = section if isinstance(section, dict) else {}
-    known = [field.name for field in fields(shape)]  # type: ignore[arg-type]  # every options class is a dataclass
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise RunError(f"{where}: {unknown[0]!r} is no setting of this version; there are {', '.join(known)}")
-    try:
-        return TypeAdapter(shape).validate_python(given)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"][:1])
-        raise RunError(f"{where}.{place}: {problem['msg']}, not {problem['input']!r}") from None
 
 
 def _named(run: Path, wanted: str) -> Path:

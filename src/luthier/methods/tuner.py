@@ -23,8 +23,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from luthier.errors import ModelError, RecipeError
-from luthier.methods.lora import adapters, freeze_base
-from luthier.methods.method import Rate, lora_lr
+from luthier.methods.lora import freeze_base
+from luthier.methods.method import Rate, adapted, lora_lr
 from luthier.methods.peft import CONFIG, WEIGHTS
 from luthier.model.accept import accept
 from luthier.model.load import Model
@@ -42,6 +42,7 @@ NOISE: Final = 0.02
 _PROMPT: Final = "puts its prompt before the input outside the network, and this engine calls the network itself"
 REFUSED: Final[Mapping[str, str]] = {
     "LORA": "is here without PEFT: method=lora, with dora, rslora, plus, init, ranks and alphas",
+    "IA3": "is here without PEFT: method=ia3",
     "ADALORA": "shifts ranks by a call at every step that this trainer does not make; method=lora takes `ranks`",
     "XLORA": "mixes adapters that were trained before",
     "POLY": "needs the task of every row",
@@ -52,6 +53,8 @@ REFUSED: Final[Mapping[str, str]] = {
     ),
 }
 """Tuners that are not taken, and why."""
+UNMERGED: Final = ("BEFT", "LILY")
+"""Tuners that PEFT cannot merge: one into layers without a bias, one at all."""
 FOREIGN: Final[Mapping[str, object]] = {"bias": "none", "modules_to_save": None, "trainable_token_indices": None}
 """Options that would train the base's own parameters, which could not be switched off, and what they must be."""
 
@@ -61,7 +64,7 @@ class Peft:
     """A tuner of PEFT, named `peft:VERA`."""
 
     kind: str = ""
-    """Which: PEFT's own name, such as VERA, LOHA, OFT or IA3; as a method's name, `peft:VERA`."""
+    """Which: PEFT's own name, such as VERA, LOHA, LOKR or OFT; as a method's name, `peft:VERA`."""
     config: Mapping[str, object] = field(default_factory=dict)
     """Settings of its own configuration (`r`, `target_modules`, ...); PEFT's defaults for the rest."""
 
@@ -85,6 +88,11 @@ class Peft:
         """True: the base is frozen, and PEFT's layers can be switched off."""
         return True
 
+    @property
+    def mergeable(self) -> bool:
+        """Whether PEFT folds this kind into the weights it stands for."""
+        return self.kind.upper() not in UNMERGED
+
     def usual_lr(self, network: PreTrainedModel) -> float:
         """LoRA's, for want of a better: what suits a tuner is its own, and often far higher; set train.lr."""
         return lora_lr(network)
@@ -94,7 +102,7 @@ class Peft:
 
         Raises ModelError if it carries adapters already, or if PEFT refuses the configuration for this network.
         """
-        if adapters(network) or built_in(network) is not None:
+        if adapted(network):
             raise ModelError("the network carries adapters already; merge them first, or restore into them")
         freeze_base(network, dtype)
         _build(network, self._configuration(), seed)
@@ -207,7 +215,7 @@ def _open(network: PreTrainedModel, folder: Path) -> PeftModel:
     from peft import PeftConfig
 
     kind = kind_in(folder)
-    if kind in REFUSED or adapters(network):
+    if kind in REFUSED or adapted(network):
         raise ModelError(f"{folder}: peft_type {kind!r} {REFUSED.get(kind, 'does not fit the adapters attached here')}")
     try:
         config = PeftConfig.from_pretrained(str(folder))

@@ -13,6 +13,7 @@ from luthier.metrics.label import ClassScore, Confusion, MacroF1, Matthews, accu
 from luthier.metrics.match import exact, token_f1
 from luthier.metrics.metric import Better, Mean, Metric, RowMetric
 from luthier.metrics.numeric import numeric
+from luthier.metrics.regression import Regression, explained, mean_absolute_error, root_mean_squared_error
 from luthier.metrics.rouge import rouge1, rouge2, rouge_l, rouge_lsum
 from luthier.metrics.structured import follows, json_equal, json_f1, json_valid
 from luthier.metrics.style import REPEATED, Distinct, LengthRatio
@@ -27,6 +28,9 @@ metrics: dict[str, Metric] = {
     "exact": Mean(exact),
     "token_f1": Mean(token_f1),
     "numeric": Mean(numeric),
+    "mae": Regression(mean_absolute_error),
+    "rmse": Regression(root_mean_squared_error),
+    "r2": Regression(explained, top=1.0, better="higher"),
     "rouge1": Mean(rouge1),
     "rouge2": Mean(rouge2),
     "rougeL": Mean(rouge_l),

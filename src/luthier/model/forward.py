@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from luthier.batch import Batch
 from luthier.errors import ModelError
 from luthier.model.head import Head
+from luthier.model.leaf import leaf_head
 from luthier.model.load import Model
 from luthier.model.plan import Plan, Step, plan
 
@@ -30,27 +31,44 @@ class Scores:
     """(m,) mean log-probability over the vocabulary at the same place; brought for the need `uniform`."""
     divergence: Tensor | None = None
     """(m,) KL(base || model) in nats at the same place; brought for the need `divergence`."""
+    head: Tensor | None = None
+    """(m, k) what the leaf head says of the state that predicts each pair; brought for the need `head`."""
 
 
 def forward(model: Model, batch: Batch, *, needs: frozenset[str] = frozenset()) -> Scores:
     """Log-probabilities of the batch's scored tokens.
 
-    Raises ModelError for a need it does not know, for the divergence of a model whose base was not kept, or when a
-    layer did not consume the batch's attention plan.
+    Raises ModelError for a need it does not know or cannot bring (a base that was not kept, no head), or when a layer
+    did not consume the batch's attention plan.
     """
-    unknown = needs - {"uniform", "divergence"}
+    unknown = needs - {"uniform", "divergence", "head"}
     if unknown:
-        raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows 'uniform' and 'divergence'")
+        raise ModelError(f"the forward cannot bring {sorted(unknown)}; it knows 'uniform', 'divergence' and 'head'")
     batch = batch.to(model.device)
     hidden, row = scored_rows(model, batch)
     output = head(model.network)
     with computing(model):
         scored, uniform = output.logprobs(hidden, row, batch.tokens[batch.target], uniform="uniform" in needs)
-    if "divergence" not in needs:
-        return Scores(scored, uniform)
+    return Scores(
+        scored,
+        uniform,
+        _divergence(model, batch, hidden, output)[row] if "divergence" in needs else None,
+        _headed(model, hidden)[row] if "head" in needs else None,
+    )
+
+
+def _divergence(model: Model, batch: Batch, hidden: Tensor, output: Head) -> Tensor:
     if model.base is None:
         raise ModelError(f"{model.name}: its base was not kept; luthier.methods.keep_base does, before the first step")
-    return Scores(scored, uniform, model.base.divergence(batch, hidden, output)[row])
+    return model.base.divergence(batch, hidden, output)
+
+
+def _headed(model: Model, hidden: Tensor) -> Tensor:
+    leaf = leaf_head(model.network)
+    if leaf is None:
+        raise ModelError(f"{model.name}: carries no head; objective=sft learns without one")
+    found: Tensor = leaf(hidden)
+    return found
 
 
 def scored_rows(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,7 @@ from luthier.model.find import Place, find
 from luthier.model.gguf import converted
 from luthier.model.head import Head
 from luthier.model.precision import keep_stream
+from luthier.model.quantize import Bits, quantize
 
 UNBOUNDED = 2**31
 """A context length that stands for "none stated"."""
@@ -66,6 +67,9 @@ class ModelOptions:
     dropout: float | None = None
     """Dropout of the base's own hidden states while training; None keeps the checkpoint's. With a number, attention
     itself drops nothing out, so that beginnings can be shared: one mask is drawn for all rows of a beginning."""
+    quantize: Bits | None = None
+    """Bits the frozen base is kept in under an adapter: `int8`, or `nf4` (4 bits; needs bitsandbytes). None keeps it as
+    it computes."""
     shared: Literal["auto"] | bool = "auto"
     """Whether a beginning that several rows share is computed once; auto is yes where the model allows it."""
 
@@ -124,6 +128,10 @@ def load(options: ModelOptions, *, masters: bool = False) -> Model:
     would lose its low bits otherwise.
     Raises ModelError with the remedy if there is no such model, device or safe format.
     """
+    if options.quantize is not None and masters:
+        raise ModelError(
+            f"model.quantize: weights in {options.quantize} cannot learn themselves; use method=lora, or leave it out"
+        )
     bound_kernel_caches()
     place = find(options.name)
     folder = converted(place.path) if place.path is not None and place.is_gguf else place.path
@@ -137,6 +145,8 @@ def load(options: ModelOptions, *, masters: bool = False) -> Model:
         set_dropout(network, options.dropout)
     keep_stream(network, dtype)
     network.to(device)  # type: ignore[arg-type]  # transformers wraps Module.to and loses its overloads
+    if options.quantize is not None:
+        quantize(network, options.quantize, dtype)
     network.eval()
     stop = stop_tokens(network, tokenizer)
     length = options.max_length or _context(network.config)

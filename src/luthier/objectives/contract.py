@@ -18,6 +18,8 @@ from luthier.objectives.objective import Objective
 from luthier.types import TokenSequence
 
 VOCABULARY = 7
+LABELS = 3
+"""Outputs of the leaf head; a sequence's score names one."""
 TOLERANCE = 1e-5
 """Largest relative difference allowed between two ways of computing one gradient in float32."""
 
@@ -29,6 +31,7 @@ class ToyScores:
     logprobs: Tensor
     uniform: Tensor | None
     divergence: Tensor | None = None
+    head: Tensor | None = None
 
 
 def check(objective: Objective) -> None:
@@ -68,7 +71,8 @@ def score(batch: Batch, table: Tensor) -> ToyScores:
     logprobs = table[row].log_softmax(dim=-1)  # (m, v)
     before = torch.randn(VOCABULARY, VOCABULARY, generator=torch.Generator().manual_seed(2))[row].log_softmax(dim=-1)
     chosen = logprobs.gather(1, batch.tokens[batch.target][:, None]).squeeze(1)
-    return ToyScores(chosen, logprobs.mean(dim=-1), (before.exp() * (before - logprobs)).sum(dim=-1))
+    said = table[row][:, :LABELS].log_softmax(dim=-1)
+    return ToyScores(chosen, logprobs.mean(dim=-1), (before.exp() * (before - logprobs)).sum(dim=-1), said)
 
 
 def _sequence(tokens: np.ndarray, weight: np.ndarray, group: int, rank: float) -> TokenSequence:

@@ -28,6 +28,10 @@ class Scores(Protocol):
     def divergence(self) -> Tensor | None:
         """(m,) KL(base || model) over the vocabulary in nats, where `needs` asked for it."""
 
+    @property
+    def head(self) -> Tensor | None:
+        """(m, k) what the leaf head says of the state that predicts each pair, where `needs` asked for it."""
+
 
 class Objective(Protocol):
     """A frozen dataclass that is its own configuration, and callable."""

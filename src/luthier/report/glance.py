@@ -30,7 +30,7 @@ class Line:
 def glance(run: Run) -> tuple[Line, ...]:
     """What a reader should know before scrolling; what was not measured is said to be so."""
     report = run.report
-    measured = (got_worse(report), *_forgot(report), *_bar(report)) if report.metrics else ()
+    measured = (got_worse(report), *_others(report), *_forgot(report), *_bar(report)) if report.metrics else ()
     warned = (Line("watch out", one.sentence, tone="worse") for one in report.warnings)
     return (*measured, *_cost(run), *warned, *_reads(report))
 
@@ -47,6 +47,14 @@ def got_worse(report: Report) -> Line:
     said += [f"{one.label} F1 {_signed(one.difference)}" for one in found.classes[:NAMED]]
     more = len(found.classes) - NAMED
     return Line("got worse", "; ".join(said) + (f"; and {more} more classes" if more > 0 else ""), note, "worse")
+
+
+def _others(report: Report) -> tuple[Line, ...]:
+    """The other tasks of a mixture, each with its verdict."""
+    if not report.tasks:
+        return ()
+    tone = "worse" if any(one.word == "worse" for one in report.tasks) else ""
+    return (Line("other tasks", "; ".join(f"{one.name} {one.word}" for one in report.tasks), tone=tone),)
 
 
 def _forgot(report: Report) -> tuple[Line, ...]:

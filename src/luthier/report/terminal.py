@@ -17,6 +17,7 @@ from luthier.report.folder import read_run
 from luthier.report.page import NAME
 from luthier.report.records import Interval
 from luthier.report.view import MetricRow, View, view
+from luthier.words import counted
 
 MENDED = 3
 CLIP = 160
@@ -31,6 +32,7 @@ def summary(run: Path) -> RenderableType:
     seen = view(read_run(run))
     parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), *_reads(seen), Text()]
     parts += [_Metrics(seen), *_bar(seen), *_mended(seen)] if seen.metrics else []
+    parts += _others(seen)
     parts += [*_forgotten(seen), *_warned(seen), *_cost(seen)]
     return Group(*parts, Text.assemble(("report  ", "dim"), str(run / NAME)))
 
@@ -46,6 +48,22 @@ def _warned(seen: View) -> list[Text]:
         Text.assemble(("warning ", "bold yellow"), figures.visible(one.sentence), " ", (one.remedy, "dim"), "\n")
         for one in seen.report.warnings
     ]
+
+
+def _others(seen: View) -> list[RenderableType]:
+    """The other tasks of a mixture, each by its own metric."""
+    if not seen.report.tasks:
+        return []
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("other task", overflow="fold")
+    for name in ("base", "tuned", "difference"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for one in seen.report.tasks:
+        title = f"{one.name}\n{figures.words(one.metric)}, {counted(one.n, 'row')}"
+        ends = (_interval(one.base, "\n"), _interval(one.tuned, "\n"), _interval(one.difference, "\n", signed=True))
+        table.add_row(Text(figures.visible(title)), *ends, Text(one.word))
+    return [Text(), table, Text()]
 
 
 def _forgotten(seen: View) -> list[Text]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from luthier.data.read import ask
 from luthier.data.render import continuations, prompt_tokens
 from luthier.errors import RecipeError, RunError
+from luthier.evaluate.headed import headed_text
 from luthier.methods import switched_off
 from luthier.methods.tuned import open_tuned
 from luthier.model.accept import open_model
 from luthier.model.choose import choose
 from luthier.model.generate import generate
+from luthier.model.leaf import leaf_head
 from luthier.model.load import Model
 from luthier.recipe import Recipe, load_recipe
 from luthier.run.files import read_json
@@ -48,6 +50,9 @@ class Assistant:
     def _said(self, model: Model, question: str) -> str:
         example = self._example(question)
         prompt = prompt_tokens(example, model.tokenizer)
+        head = leaf_head(model.network)
+        if head is not None:
+            return headed_text(model, head, example, prompt)
         if self.labels:
             (choice,) = choose(model, [prompt], continuations(example, self.labels, model.tokenizer))
             return self.labels[choice.best]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from luthier.batch import pack
 from luthier.evaluate.forgetting import tokens_of_forgetting
+from luthier.model.quantize import parameters
 from luthier.run.prepare import Prepared
 from luthier.train.forecast import Estimate, Forecast, estimate, forecast
 from luthier.train.log import spoken
@@ -50,7 +51,12 @@ class Expected:
 def expect(prepared: Prepared) -> Expected:
     """Judged from a real micro-batch, computed forward and backward, that changes nothing. Attach the method first."""
     recipe, network = prepared.recipe, prepared.model.network
-    size = forecast(prepared.sequences, recipe.train, prepared.replayed.replay if prepared.replayed else None)
+    size = forecast(
+        prepared.sequences,
+        recipe.train,
+        prepared.replayed.replay if prepared.replayed else None,
+        prepared.mixture,
+    )
     cost = estimate(prepared.model, recipe.objective, size)
     forgetting = _forgetting_tokens(prepared)
     more = 1 + (_evaluation_tokens(prepared, size.distinct) + forgetting) / max(1, size.distinct)
@@ -58,8 +64,7 @@ def expect(prepared: Prepared) -> Expected:
     cost = replace(cost, seconds=cost.seconds * more, energy_wh=cost.energy_wh * more)
     learned = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     beside = prepared.model.base.bytes if prepared.model.base is not None else 0
-    count = sum(parameter.numel() for parameter in network.parameters())
-    return Expected(size, cost, learned, count, forgetting_s, beside)
+    return Expected(size, cost, learned, parameters(network), forgetting_s, beside)
 
 
 def _forgetting_tokens(prepared: Prepared) -> int:
@@ -84,6 +89,7 @@ def _evaluation_tokens(prepared: Prepared, trained: int) -> int:
     if train.evaluation_share < 1:
         looks = min(looks, max(rows * a_row, trained * train.evaluation_share / (1 - train.evaluation_share)))
     held_out = len(prepared.asked) + len(prepared.compared) + len(prepared.splits["validation"])
+    held_out += 2 * sum(len(one.asked) for one in prepared.mixed)
     return round(held_out * a_row + looks)
 
 

@@ -73,7 +73,7 @@ def before(prepared: Prepared, folder: Path, show: Show) -> Before | None:
         return _kept(prepared, place)
     place.mkdir(parents=True, exist_ok=True)
     started = monotonic()
-    with _base(prepared, trained=(folder / "last").exists()) as model:
+    with base_of(prepared, trained=(folder / "last").exists()) as model:
         found = [_judged(prepared, model, one, "before tuning", show) for one in prepared.earlier]
         said, seen = _texts(prepared, model, "before tuning", show)
         sampled = sample_base(model)
@@ -164,7 +164,7 @@ def _kept(prepared: Prepared, place: Path) -> Before:
 
 
 @contextmanager
-def _base(prepared: Prepared, *, trained: bool) -> Iterator[Model]:
+def base_of(prepared: Prepared, *, trained: bool) -> Iterator[Model]:
     """The base as it computes: the same weights with the adapter off, else this model before, or one opened anew."""
     method = prepared.recipe.method
     if method.removable or (method.starts_as_base and not trained):
@@ -178,7 +178,7 @@ def _base(prepared: Prepared, *, trained: bool) -> Iterator[Model]:
 def _base_side(prepared: Prepared) -> Iterator[Callable[[Batch], Reference]]:
     """The base's side of a batch, once the model is tuned."""
     if not prepared.recipe.method.removable:
-        with _base(prepared, trained=True) as opened:
+        with base_of(prepared, trained=True) as opened:
             yield lambda batch: reference(opened, batch)
         return
 

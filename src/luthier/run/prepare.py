@@ -5,8 +5,7 @@ Nothing is written here, so a dry run ends with what this returns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.checks import Corpus
@@ -14,18 +13,23 @@ from luthier.checks.audit import Audit
 from luthier.checks.cut import cut
 from luthier.checks.gate import prove
 from luthier.data.ledger import LedgerRow, ledger
+from luthier.data.mix import Mixture
 from luthier.data.read import FileFacts, LeftOut, Reading, distinct_names, read
-from luthier.data.render import Rendered, render_all
+from luthier.data.render import render_all
 from luthier.data.split import PARTS, SplitOptions, split
-from luthier.errors import DataError, ModelError
+from luthier.errors import ModelError
 from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.methods import Peft, keep_base
 from luthier.methods.tuner import examine
 from luthier.model.accept import open_model
+from luthier.model.leaf import attach_head
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
 from luthier.run.audit import before_training, summed
 from luthier.run.earlier import Earlier, read_earlier
+from luthier.run.fitting import fitting, right_answers, whole, with_right
+from luthier.run.headed import HeadFacts, has_head, head_facts, head_sequences, headed_task, judging
+from luthier.run.mixed import Mixed, mixed_sequences, read_mixed, told_mixture
 from luthier.run.replay import Replayed, replayed
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
@@ -45,7 +49,7 @@ class Prepared:
     splits: dict[str, tuple[Example, ...]]
     """Validation and test hold the rows that can be asked."""
     sequences: tuple[TokenSequence, ...]
-    """What is learned from; a sequence's group is its example."""
+    """What is learned from, the main file's rows first; a sequence's group is its example."""
     replayed: Replayed | None
     """What is learned beside them; no row of it is a row of a split."""
     rows: tuple[LedgerRow, ...]
@@ -58,6 +62,12 @@ class Prepared:
     task: Task
     earlier: tuple[Earlier, ...] = ()
     """Files of rows that the model should still be good at."""
+    mixed: tuple[Mixed, ...] = ()
+    """The other tasks that are learned with it; their rows are in no split."""
+    mixture: Mixture | None = None
+    """How often each file is drawn, where there are several."""
+    head: HeadFacts | None = None
+    """What a linear head answers with, where one learns."""
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -89,7 +99,7 @@ def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bo
     folder: a run that goes on, whose replay is read. taste: a few rows of replay stand for all that would be made.
     """
     readings, splits = read_splits(recipe.data)
-    splits, wrong = _with_right(splits)
+    splits, wrong = with_right(splits)
     show.say(_told(readings, splits))
     if wrong:
         show.say(
@@ -99,7 +109,7 @@ def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bo
     with show.stages():
         corpus, audit = before_training(recipe, splits, shown_labels, show.stage)
     show.say(summed(audit))
-    learned, pairs = _right(splits["train"])
+    learned, pairs = right_answers(splits["train"])
     if pairs:
         show.say(f"{len(pairs):,} training rows are preference pairs: their chosen answers are learned, as `sft` does")
     model = open_model(recipe.model, masters=not recipe.method.removable)
@@ -107,17 +117,25 @@ def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bo
         f"model {model.name} on {model.device.type} in {str(model.dtype).removeprefix('torch.')}: {_sharing(model)}"
     )
     rendered = list(render_all(learned, model.tokenizer, max_length=model.max_length, learn=recipe.data.learn))
-    kept, fit = _whole(learned, rendered, model)
+    kept, fit = whole(learned, rendered, model)
     prove(kept, fit, model.tokenizer, stop=model.stop, learn=recipe.data.learn)
-    judged, too_long = _fitting(splits, model)
+    judged, too_long = fitting(splits, model)
     earlier = read_earlier(recipe, model)
     for one in earlier:
         show.say(_remembered(one))
     left_out = [*too_long, *wrong, *(left for reading in readings.values() for left in reading.left_out)]
     by_id = {example.id: row for example, row in zip(learned, rendered, strict=True)}
-    sequences = tuple(one.sequence for row in fit for one in row)
     asked = {part: splits[part] for part in ("validation", "test")}
     asked |= {f"forgetting.files {one.name}": one.examples for one in earlier}
+    mixed = read_mixed(recipe, model, asked)
+    task = infer([e for part in PARTS for e in splits[part]], judging(recipe), tokenizer=model.tokenizer)
+    task = headed_task(task, recipe)
+    facts = head_facts(recipe, kept, task) if has_head(recipe) else None
+    own = [one.sequence for row in fit for one in row] if facts is None else head_sequences(kept, fit, facts)
+    sequences, mixture = mixed_sequences(own, mixed, recipe)
+    if mixture is not None:
+        show.say(told_mixture(mixture, sequences))
+    asked |= {f"test rows of {one.name}": one.asked for one in mixed}
     replay = replayed(recipe, model, asked, sequences, show, folder=folder, taste=taste)
     if replay is not None:
         show.say(replay.said)
@@ -127,17 +145,25 @@ def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bo
         files={
             **{role: reading.file for role, reading in readings.items()},
             **{f"forgetting {at}": one.file for at, one in enumerate(earlier, start=1)},
+            **{f"mixed {at} {role}": file for at, one in enumerate(mixed, start=1) for role, file in one.files.items()},
         },
         shown_labels=shown_labels,
         splits={**splits, **judged},
         sequences=sequences,
         replayed=replay,
-        rows=(*ledger(splits, by_id, left_out), *(replay.ledger if replay is not None else ())),
+        rows=(
+            *ledger(splits, by_id, left_out),
+            *(row for one in mixed for row in one.rows),
+            *(replay.ledger if replay is not None else ()),
+        ),
         corpus=corpus,
         audit=audit,
         cut=(*cut(rendered, max_length=model.max_length), *(_too_long(left) for left in too_long)),
-        task=infer([e for part in PARTS for e in splits[part]], recipe.evaluate, tokenizer=model.tokenizer),
+        task=task,
         earlier=earlier,
+        mixed=mixed,
+        mixture=mixture,
+        head=facts,
     )
 
 
@@ -153,61 +179,11 @@ def attach(prepared: Prepared, show: Show) -> None:
         show.say(f"peft:{recipe.method.kind} on it: {_sharing(model)}")
         if recipe.model.shared is True and not model.shared:
             raise ModelError(f"model.shared=true, but {model.reason}; leave it at auto to train unshared")
+    if prepared.head is not None:
+        width = int(model.network.config.get_text_config().hidden_size)
+        attach_head(model.network, prepared.head.made(width)).start(recipe.train.seed)
     if "divergence" in recipe.objective.needs:
         keep_base(model, recipe.method)
-
-
-def _with_right(
-    splits: dict[str, tuple[Example, ...]],
-) -> tuple[dict[str, tuple[Example, ...]], list[LeftOut]]:
-    """The rows that have a right answer, and those that have none. Raises DataError where no training row has one."""
-    reason = "has no answer but one marked as wrong"
-    right = {
-        part: tuple(row for row in rows if any(one.score > 0 for one in row.completions))
-        for part, rows in splits.items()
-    }
-    if splits["train"] and not right["train"]:
-        raise DataError(f"{splits['train'][0].id}: {reason}, as has every training row; give rows with right answers")
-    kept = {row.id for rows in right.values() for row in rows}
-    return right, [LeftOut(row.id, reason) for rows in splits.values() for row in rows if row.id not in kept]
-
-
-def _right(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """The examples with their right completions alone, and those that had another."""
-    pairs = [example for example in examples if any(one.score <= 0 for one in example.completions)]
-    right = [replace(one, completions=tuple(c for c in one.completions if c.score > 0)) for one in examples]
-    return right, pairs
-
-
-def _whole(
-    examples: Sequence[Example], rendered: Sequence[tuple[Rendered, ...]], model: Model
-) -> tuple[list[Example], list[tuple[Rendered, ...]]]:
-    """The examples of which nothing learned was cut, with their renderings. Raises DataError if there is none."""
-    whole = [i for i, row in enumerate(rendered) if not any(one.cut for one in row)]
-    if not whole:
-        raise DataError(
-            f"no training row fits in {model.max_length} tokens; raise model.max_length or shorten the rows"
-        )
-    return [examples[i] for i in whole], [rendered[i] for i in whole]
-
-
-def _fitting(
-    splits: dict[str, tuple[Example, ...]], model: Model
-) -> tuple[dict[str, tuple[Example, ...]], list[LeftOut]]:
-    """Validation and test rows that the model can be asked, and those whose prompt and answer do not fit."""
-    judged: dict[str, tuple[Example, ...]] = {}
-    too_long: list[LeftOut] = []
-    for part in ("validation", "test"):
-        examples = splits[part]
-        rendered = render_all(examples, model.tokenizer, max_length=None, learn="last")
-        lengths = [max((len(one.sequence) for one in row), default=0) for row in rendered]
-        judged[part] = tuple(e for e, n in zip(examples, lengths, strict=True) if n <= model.max_length)
-        too_long += [
-            LeftOut(e.id, f"prompt and answer have {n} tokens, and the model holds {model.max_length}")
-            for e, n in zip(examples, lengths, strict=True)
-            if n > model.max_length
-        ]
-    return judged, too_long
 
 
 def _too_long(left: LeftOut) -> Issue:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from luthier.errors import ModelError
 from luthier.methods import switched_off
-from luthier.methods.peft import CONFIG
+from luthier.methods.store import adapter_files
 from luthier.methods.tuned import open_adapter, open_tuned
 from luthier.model.accept import open_model
 from luthier.model.load import Model, ModelOptions
@@ -54,20 +53,18 @@ def target(name: str) -> Target:
     folder = Path(name)
     if (folder / "recipe.yaml").is_file():
         return Target(name, run=folder, recipe=recipe_of(folder))
-    if (folder / CONFIG).is_file():
+    if adapter_files(folder) is not None:
         return Target(name, adapter=folder, base=_base(folder))
     base, plus, above = name.partition("+")
-    if plus and (Path(above) / CONFIG).is_file():
+    if plus and adapter_files(Path(above)) is not None:
         return Target(name, adapter=Path(above), base=base)
     return Target(name, base=name)
 
 
 def _base(folder: Path) -> str:
-    try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder / CONFIG}: cannot be read ({error})") from error
-    base = found.get("base_model_name_or_path") if isinstance(found, dict) else None
+    files = adapter_files(folder)
+    assert files is not None, f"{folder} holds no adapter"
+    base = files.described().get("base_model_name_or_path")
     if not base:
-        raise ModelError(f"{folder}: {CONFIG} names no base; name it yourself: BASE+{folder}")
+        raise ModelError(f"{folder}: {files.config.name} names no base; name it yourself: BASE+{folder}")
     return str(base)

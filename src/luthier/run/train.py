@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from luthier.evaluate import Evaluation, evaluation, lower_is_better, read_predi
 from luthier.methods import restore, save, switched_off
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
-from luthier.run import forget
+from luthier.run import forget, tasks
 from luthier.run.assess import judge
 from luthier.run.assistant import recipe_of
 from luthier.run.course import course
@@ -88,6 +87,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     spent = Spent(folder, Meter(prepared.model.device).start())
     base = _base(prepared, folder, show)
     could = forget.before(prepared, folder, show)
+    others = tasks.before_mixed(prepared, folder, show)
     with show.training() as progress:
         result = fit(
             prepared.model,
@@ -97,6 +97,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             folder=folder,
             hooks=_hooks(prepared, progress, spent),
             replay=prepared.replayed.replay if prepared.replayed is not None else None,
+            mixture=prepared.mixture,
             resume=resumed,
             default_lr=recipe.method.usual_lr(network),
             rates=recipe.method.rates(network),
@@ -111,7 +112,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             f"stopped and saved after step {result.steps} of {result.planned}; go on: luthier train --resume {folder}"
         )
         return Outcome(folder, result, None)
-    return Outcome(folder, result, _finish(prepared, folder, base, could, result, expected, spent, show))
+    return Outcome(folder, result, _finish(prepared, folder, base, could, others, result, expected, spent, show))
 
 
 def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
@@ -124,8 +125,7 @@ def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
         return evaluation(rows, prepared.task, resamples=options.resamples, seed=options.seed)
     if not prepared.recipe.method.removable and (folder / "last").exists():
         return None
-    removed = switched_off(prepared.model.network) if prepared.recipe.method.removable else nullcontext()
-    with removed:
+    with switched_off(prepared.model.network):
         found = _evaluated(prepared, prepared.compared, "before tuning", show)
     write_predictions(kept, found.rows)
     return found
@@ -167,6 +167,7 @@ def _finish(
     folder: Path,
     base: Evaluation | None,
     could: forget.Before | None,
+    others: Sequence[Evaluation | None],
     result: TrainResult,
     expected: Expected,
     spent: Spent,
@@ -184,6 +185,7 @@ def _finish(
     made = report(prepared, folder, base, tuned, result, expected, spent.read(), before, held_out)
     made |= {"validation": validation_json(prepared, held_out), **course(prepared, folder, result)}
     made["forgetting"] = forgot
+    made["tasks"] = list(tasks.after_mixed(prepared, folder, others, show))
     write_json(folder / "report.json", made)
     write_report(folder)
     return made

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from luthier.evaluate import Evaluation, evaluate, merge_references, sample, write_predictions
+from luthier.evaluate.headed import headed
 from luthier.evaluate.loss import losses as lost
 from luthier.evaluate.question import ask
 from luthier.evaluate.run import silent
 from luthier.evaluate.tables import interval_json
 from luthier.model.forward import evaluating
+from luthier.model.leaf import leaf_head
 from luthier.run.assess import judge
 from luthier.run.prepare import Prepared
 from luthier.run.show import Show
@@ -42,8 +44,9 @@ class Watch:
         found = evaluate(
             self.prepared.model, asked, self.prepared.task, budget=options.token_budget, resamples=RESAMPLES
         )
+        held_out = spent(found)
         metrics = {name: interval.value for name, interval in found.metrics.items()}
-        return Look(metrics, spent(found), self.learned(rows))
+        return Look({"loss": held_out.mean, **metrics}, held_out, self.learned(rows))
 
     def losses(self, rows: int) -> Look:
         """Measures both losses and asks nothing."""
@@ -62,8 +65,12 @@ class Watch:
     def _losses(self, examples: Sequence[Example]) -> Losses:
         model, budget = self.prepared.model, self.prepared.recipe.evaluate.token_budget
         questions = ask(examples, model.tokenizer, longest=model.max_length)
+        head = leaf_head(model.network)
         with evaluating(model):
-            found = lost(model, questions, budget=budget, progress=silent)
+            if head is not None:
+                _, found = headed(model, head, questions, budget=budget, margin=0.0, progress=silent)
+            else:
+                found = lost(model, questions, budget=budget, progress=silent)
         return losses([one.total for one in found], [one.tokens for one in found], [one.group for one in examples])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from luthier.batch import Batch
-from luthier.data.mix import Replay
+from luthier.data.mix import Mixture, Replay
 from luthier.model.forward import forward
 from luthier.model.load import Model
 from luthier.objectives.objective import Objective
@@ -63,16 +63,21 @@ class Estimate:
     """How the figures were come by."""
 
 
-def forecast(sequences: Sequence[TokenSequence], options: TrainOptions, replay: Replay | None = None) -> Forecast:
+def forecast(
+    sequences: Sequence[TokenSequence],
+    options: TrainOptions,
+    replay: Replay | None = None,
+    mixture: Mixture | None = None,
+) -> Forecast:
     """Counts a run without computing anything. Raises DataError when there is nothing to learn."""
-    run = plan(sequences, options, replay)
+    run = plan(sequences, options, replay, mixture)
     counted = np.unique(np.linspace(0, run.steps - 1, min(run.steps, COUNTED_STEPS)).round().astype(int)).tolist()
     batches = [batch for step in counted for batch in run.batches(step)]
     scale = run.steps / len(counted)
     return Forecast(
         steps=run.steps,
         steps_per_epoch=run.steps_per_epoch,
-        examples=len(run.examples),
+        examples=run.per_epoch,
         distinct=round(scale * sum(batch.distinct for batch in batches)),
         logical=round(scale * sum(batch.logical for batch in batches)),
         counted=len(counted),

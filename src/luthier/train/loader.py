@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.batch import Batch, cut, pack
-from luthier.data.mix import Replay
+from luthier.data.mix import Mixture, Replay
 from luthier.errors import DataError
 from luthier.train.options import TrainOptions
 from luthier.types import TokenSequence
@@ -28,6 +28,8 @@ from luthier.types import TokenSequence
 T = TypeVar("T")
 REPLAY: Final = 1
 """What tells the orders of replay from those of the task."""
+MIXED: Final = 2
+"""And those of the files of a mixture."""
 Examples: TypeAlias = "tuple[tuple[TokenSequence, ...], ...]"
 
 
@@ -40,11 +42,18 @@ class Plan:
     replay: Examples = ()
     each: float = 0.0
     """Replay examples beside each of the examples."""
+    mixture: Mixture | None = None
+    """How the examples divide into files, where these are not drawn by their sizes alone; None draws each once."""
+
+    @property
+    def per_epoch(self) -> int:
+        """Examples that an epoch sees."""
+        return len(self.examples) if self.mixture is None else sum(self.mixture.drawn)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that see every example once."""
-        return math.ceil(len(self.examples) / self.options.examples_per_step)
+        """Steps of an epoch; without a mixture these see every example once."""
+        return math.ceil(self.per_epoch / self.options.examples_per_step)
 
     @property
     def steps(self) -> int:
@@ -55,10 +64,17 @@ class Plan:
         """What a step, counted from 0, learns from."""
         epoch, position = divmod(step, self.steps_per_epoch)
         first = position * self.options.examples_per_step
-        chosen = _order(self.options.seed, epoch, len(self.examples))[first : first + self.options.examples_per_step]
-        before = epoch * len(self.examples) + first
+        chosen = self._order(epoch)[first : first + self.options.examples_per_step]
+        before = epoch * self.per_epoch + first
         task = [sequence for index in chosen for sequence in self.examples[index]]
+        if self.mixture is not None:  # an example that comes twice in a step stays two
+            task = [replace(one, group=place) for place, index in enumerate(chosen) for one in self.examples[index]]
         return task + self._replayed(before, before + len(chosen))
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Which examples an epoch sees, in its order."""
+        order = _order(self.options.seed, epoch, self.per_epoch)
+        return order if self.mixture is None else _drawn(self.mixture, self.options.seed, epoch)[order]
 
     def _replayed(self, before: int, after: int) -> list[TokenSequence]:
         """The replay that goes with the task's examples from the `before`-th seen to the `after`-th.
@@ -89,6 +105,8 @@ class Plan:
     def fingerprint(self) -> str:
         """SHA-256 of all that decides which examples a step sees, and what is learned of them."""
         digest = sha256(f"{self.options.seed} {self.options.examples_per_step}".encode())
+        if self.mixture is not None:
+            digest.update(f"{self.mixture.sizes} {self.mixture.drawn}".encode())
         if self.replay:
             digest.update(f"{self.each!r} {len(self.replay)}".encode())
         for sequence in (s for example in (*self.examples, *self.replay) for s in example):
@@ -99,13 +117,17 @@ class Plan:
         return digest.hexdigest()
 
 
-def plan(sequences: Sequence[TokenSequence], options: TrainOptions, replay: Replay | None = None) -> Plan:
+def plan(
+    sequences: Sequence[TokenSequence],
+    options: TrainOptions,
+    replay: Replay | None = None,
+    mixture: Mixture | None = None,
+) -> Plan:
     """Gathers the sequences of each group into one example. Raises DataError when there is nothing to learn."""
     if not any(sequence.supervised for sequence in sequences):
         raise DataError(f"none of the {len(sequences)} training sequences has a token to learn; see rows.jsonl")
-    if replay is None:
-        return Plan(_examples(sequences), options)
-    return Plan(_examples(sequences), options, _examples(replay.sequences), replay.each)
+    made = Plan(_examples(sequences), options, mixture=mixture)
+    return made if replay is None else replace(made, replay=_examples(replay.sequences), each=replay.each)
 
 
 def _examples(sequences: Sequence[TokenSequence]) -> Examples:
@@ -126,6 +148,24 @@ def ahead(make: Callable[[int], T], steps: range, *, depth: int = 2) -> Generato
             if i + depth < len(steps):
                 waiting.append(pool.submit(make, steps[i + depth]))
             yield step, waiting.popleft().result()
+
+
+@lru_cache(maxsize=8)
+def _drawn(mixture: Mixture, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The examples that an epoch sees, file after file: each goes round and round in orders of its own."""
+    firsts = np.cumsum((0, *mixture.sizes))
+    return np.concatenate(
+        [
+            first + _round(seed, file, size, epoch * drawn, (epoch + 1) * drawn)
+            for file, (first, size, drawn) in enumerate(zip(firsts, mixture.sizes, mixture.drawn, strict=False))
+        ]
+    )
+
+
+def _round(seed: int, file: int, size: int, start: int, stop: int) -> NDArray[np.int64]:
+    """The examples at places `[start, stop)` of an endless row of permutations."""
+    turns = [_order(seed, turn, size, MIXED, file) for turn in range(start // size, (stop - 1) // size + 1)]
+    return np.concatenate(turns)[start - start // size * size :][: stop - start]
 
 
 @lru_cache(maxsize=8)

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from luthier.batch import Batch
-from luthier.data.mix import Replay
+from luthier.data.mix import Mixture, Replay
 from luthier.errors import DivergedError, RunError
 from luthier.manifest import unproven
 from luthier.methods.method import Rate
@@ -76,13 +76,14 @@ def fit(
     folder: Path,
     hooks: Hooks,
     replay: Replay | None = None,
+    mixture: Mixture | None = None,
     resume: bool = False,
     default_lr: float = DEFAULT_LR,
     rates: Mapping[str, Rate] = MappingProxyType({}),
 ) -> TrainResult:
     """Trains what is trainable in the model, and leaves metrics.jsonl, checkpoints, `last` and `best` in the folder.
 
-    replay: rows that are learned beside the sequences, without adding a step.
+    replay: rows that are learned beside the sequences, without adding a step. mixture: the files they come from.
     resume: go on from the newest proven checkpoint (from the start where there is none).
     default_lr: the method's own learning rate, taken where the options name none.
     rates: of parameters that do not learn as the rest do.
@@ -90,7 +91,7 @@ def fit(
     planning or a hook raises.
     """
     lr = default_lr if options.lr is None else options.lr
-    run = _Run(model, objective, options, plan(sequences, options, replay), folder, hooks, lr, rates)
+    run = _Run(model, objective, options, plan(sequences, options, replay, mixture), folder, hooks, lr, rates)
     with ExitStack() as stack:
         stack.enter_context(run.checkpoints.alone())
         run.begin(resume=resume)

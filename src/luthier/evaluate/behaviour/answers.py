@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from luthier.errors import RecipeError
 from luthier.evaluate.answer import pick, write
+from luthier.evaluate.headed import headed
 from luthier.evaluate.loss import losses
 from luthier.evaluate.measure import row_scores
 from luthier.evaluate.question import Progress, ask
 from luthier.evaluate.task import Task, answers
 from luthier.metrics import named
 from luthier.model.forward import evaluating
+from luthier.model.leaf import leaf_head
 from luthier.model.load import Model
 from luthier.types import Example
 
@@ -49,7 +51,11 @@ def said(model: Model, examples: Sequence[Example], task: Task, *, budget: int, 
     """
     questions = ask(examples, model.tokenizer, longest=model.max_length)
     with evaluating(model):
-        if task.kind == "choice":
+        head = leaf_head(model.network)
+        if task.kind == "choice" and head is not None:
+            found, _ = headed(model, head, questions, budget=budget, margin=0.0, progress=progress)
+            sure = [one.logprob if one.logprob is not None else 0.0 for one in found]
+        elif task.kind == "choice":
             found = pick(model, questions, task.labels, budget=budget, progress=progress)
             sure = [one.logprob if one.logprob is not None else 0.0 for one in found]
         else:

@@ -29,7 +29,7 @@ from luthier.report.records.evidence import (
 from luthier.report.records.lines import Answer, Data, File, Measured, Prediction, Row, Split, Step
 from luthier.report.records.number import Comparison, Interval, Known, finite_or_none
 from luthier.report.records.report import IssueCount, Piece, Report, ShownRow
-from luthier.report.records.verdict import Accuracy, Bar, ClassResult, Confusion, OnAll, Reads, Task, Verdict
+from luthier.report.records.verdict import Accuracy, Bar, ClassResult, Confusion, OnAll, OtherTask, Reads, Task, Verdict
 
 __all__ = [
     "Accuracy",
@@ -56,6 +56,7 @@ __all__ = [
     "Measured",
     "ModelFacts",
     "OnAll",
+    "OtherTask",
     "Piece",
     "Prediction",
     "Reads",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from luthier.report.records.cost import Cost, ModelFacts, Speed
 from luthier.report.records.evidence import Calibration, Forgetting, Looks, Validation, Warned
 from luthier.report.records.number import Comparison
-from luthier.report.records.verdict import Bar, ClassResult, Confusion, OnAll, Reads, Task, Verdict
+from luthier.report.records.verdict import Bar, ClassResult, Confusion, OnAll, OtherTask, Reads, Task, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +64,7 @@ class Report:
     calibration: Calibration | None = None
     forgetting: Forgetting | None = None
     """None for a run that did not measure it."""
+    tasks: tuple[OtherTask, ...] = ()
+    """What else was learned, in a mixture."""
     reads: Reads | None = None
     """None for a run without test rows."""

@@ -25,10 +25,25 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherTask(Verdict):
+    """A task that was learned with the main one, judged on test rows of its own."""
+
+    metric: str = ""
+    name: str = ""
+    kind: str = "text"
+    learned: int = 0
+    """Rows that were learned from."""
+    drawn: int = 0
+    """Of these, what an epoch saw: fewer, or some several times."""
+    p_holm: Known = None
+    """The p-value, raised for all tasks that are claimed at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What the model was asked to do."""
 
-    kind: Literal["choice", "text"] = "text"
+    kind: Literal["choice", "text", "number"] = "text"
     labels: tuple[str, ...] | None = None
     max_new_tokens: int = 256
     """Most tokens an answer was allowed."""

@@ -1,0 +1,87 @@
+"""BitFit: biases learn, and nothing else.
+
+    y = W x + (b + shift)
+
+Learned are the biases of linear layers and of layer norms; the output head keeps its own. A network that has none
+(Llama, Gemma) is given biases, starting at zero, on all of its linear layers: merged, it is a network of that kind with
+biases. Source: Ben Zaken et al. 2021, arXiv:2106.10199.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from luthier.methods.beside import Beside
+from luthier.methods.linear import Linear, features
+from luthier.methods.lora import adaptable
+
+Biased: TypeAlias = Linear | nn.LayerNorm
+
+
+@dataclass(frozen=True, slots=True)
+class BitFit(Beside):
+    """Biases learn. Source: Ben Zaken et al. 2021, arXiv:2106.10199."""
+
+    everywhere: bool = False
+    """Whether linear layers without a bias get one even where the network has some; where it has none, all get one."""
+
+    @property
+    def mergeable(self) -> bool:
+        """True: a shift is a part of the bias."""
+        return True
+
+    def usual_lr(self, network: PreTrainedModel) -> float:
+        """1e-3, the upper end of the paper's range."""
+        return 1e-3
+
+    def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> dict[str, nn.Module]:
+        """A shift of zeros on every bias, and where one is to be added."""
+        linears = adaptable(network)
+        norms = {path: module for path, module in network.named_modules() if isinstance(module, nn.LayerNorm)}
+        own: dict[str, Biased] = {p: m for p, m in {**linears, **norms}.items() if m.bias is not None}
+        chosen = {**linears, **own} if self.everywhere or not own else own
+        return {path: ShiftedBias(module) for path, module in chosen.items()}
+
+
+class ShiftedBias(nn.Module):
+    """Stands in for a layer with a bias, or with room for one, which it keeps as `base`."""
+
+    def __init__(self, base: Biased) -> None:
+        """A shift of zeros."""
+        super().__init__()
+        size = base.weight.shape[0] if isinstance(base, nn.LayerNorm) else features(base)[1]
+        self.base = base.requires_grad_(False)
+        self.shift = nn.Parameter(torch.zeros(size, device=base.weight.device))
+        self.on = True
+        self.train(base.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., in) -> (..., out); with the shift off, what the base returns."""
+        base = self.base
+        if not self.on:
+            return cast(Tensor, base(x))
+        if isinstance(base, nn.LayerNorm):
+            return functional.layer_norm(x, base.normalized_shape, base.weight, self._bias(), base.eps)
+        weight = base.weight.T if isinstance(base, Conv1D) else base.weight  # (out, in)
+        return functional.linear(x, weight, self._bias())
+
+    @torch.no_grad()
+    def merged(self) -> Biased:
+        """The base with its bias shifted and rounded once to the weight's own dtype, or with one where it had none."""
+        if self.base.bias is None:
+            self.base.bias = nn.Parameter(self._bias(), requires_grad=False)
+        else:
+            self.base.bias.copy_(self._bias())
+        return self.base
+
+    def _bias(self) -> Tensor:
+        own = self.base.bias
+        shifted = self.shift if own is None else own.float() + self.shift
+        return shifted.to(self.base.weight.dtype)

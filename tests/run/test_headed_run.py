@@ -1,0 +1,85 @@
+"""A run that answers by a linear head: learned, judged beside its base, opened again, resumed and handed on."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import luthier as library
+from luthier.cli import app
+
+
+def luthier(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def words(base: Path, rows: Path, run: Path, *more: str) -> list[str]:
+    quick = ["train.epochs=4", "train.examples_per_step=8", "train.evaluations_per_epoch=1", "evaluate.resamples=200"]
+    files = [f"data.train={rows}", "data.input=text", "data.output=label", f"model.name={base}", f"run={run}"]
+    return [*files, "model.max_length=192", "model.dtype=float32", "forgetting.measure=false", *quick, *more]
+
+
+@pytest.fixture(scope="module")
+def run(base, rows, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "headed"
+    done = luthier("train", *words(base, rows, folder, "objective=classify", "train.lr=0.01"))
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_a_row_is_answered_by_the_head_and_the_base_writes_its_label(run):
+    made = json.loads((run / "report.json").read_text())
+    assert made["task"]["kind"] == "choice"
+    lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    for line in lines:
+        told = line["tuned"]["options"]
+        assert sum(2.718281828459045**value for value in told.values()) == pytest.approx(1, abs=1e-3)
+        assert line["base"]["text"] in {label for other in lines for label in [other["label"]]}
+    assert made["verdict"]["tuned"]["value"] > 0.9, "three words that name the label are learned by any head"
+
+
+def test_opened_again_it_answers_as_it_was_judged(run):
+    lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()][:5]
+    assistant = library.load(run)
+    assert [assistant.answer(line["question"]) for line in lines] == [line["tuned"]["text"] for line in lines]
+    again = luthier("evaluate", run, "--json")
+    assert again.exit_code == 0, again.output
+
+
+def test_an_export_carries_the_head_and_the_lines_that_read_it(run, tmp_path):
+    done = luthier("export", run, "--format", "merged", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "out" / "head.json").read_text())["labels"]
+    assert "load_file(" in done.output
+    assert "leaf_head" not in (tmp_path / "out" / "model.safetensors").read_bytes()[:200_000].decode("latin-1")
+
+
+def test_numbers_are_learned_by_a_head_and_judged_by_their_distance(base, tmp_path):
+    table = tmp_path / "lengths.csv"
+    with table.open("w", newline="") as file:
+        write = csv.writer(file)
+        write.writerow(["text", "label"])
+        write.writerows([[" ".join(["tick"] * (1 + i % 9)) + f" {i}", 1 + i % 9] for i in range(60)])
+    run = tmp_path / "run"
+    done = luthier("train", *words(base, table, run, "objective=regress", "train.lr=0.01", "evaluate.max_new_tokens=4"))
+    assert done.exit_code == 0, done.output
+    made = json.loads((run / "report.json").read_text())
+    assert made["task"]["kind"] == "number"
+    assert list(made["metrics"]) == ["mae", "rmse", "r2"]
+    assert made["metrics"]["r2"]["tuned"]["value"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["objective=regress"], "is no number"),
+        (["objective=classify", "mix.replay=0.1"], "a head learns one task"),
+        (["objective=classify", "evaluate.task=text"], "use objective=sft"),
+    ],
+)
+def test_what_a_head_cannot_learn_is_refused_by_name(base, rows, tmp_path, more, told):
+    done = luthier("train", "--dry-run", *words(base, rows, tmp_path / "run", *more))
+    assert done.exit_code == 2
+    assert told in " ".join(done.output.split())
