@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from luthier.recipe import Recipe
 from luthier.run.prepare import Prepared, attach
+from luthier.run.show import Show
 from luthier.run.trunk import kept
 
 
@@ -50,7 +51,7 @@ class Shared:
         """The same rows and the same base under another recipe of the same method, which is attached."""
         mine = replace(self._prepared, recipe=recipe, model=replace(self._prepared.model))
         try:
-            attach(mine)
+            attach(mine, Show(silent=True))
             kept(mine.model, recipe)
             yield mine
         finally:
