@@ -321,7 +321,9 @@ def _unknown(name: str, known: Iterable[str], *, of: type | None = None) -> str:
     known = list(known)
     if of is not None and not known:
         return f"{name}: is no setting; {of.__name__} has none"
-    hint = closest(name, known) or f"; there are {', '.join(known)}"
+    own = name.rpartition(".")[2]
+    near = [one for one in known if closest(own, [one.rpartition(".")[2]])]  # all of a section begin alike
+    hint = closest(name, near) or f"; there are {', '.join(known)}"
     return f"{name}: is no setting{hint}"
 
 
