@@ -62,6 +62,21 @@ def test_a_temperature_of_validation_rows_mends_the_confidence_of_test_rows() ->
         assert all(0 <= one["low"] <= one["value"] <= one["high"] for one in (side["ece"], side["brier"]))
 
 
+def test_an_error_that_chance_explains_is_called_no_miscalibration_and_a_larger_one_is() -> None:
+    found = calibration_json(said(400, sharpness=1, seed=4), said(400, sharpness=3, seed=4))
+    assert found is not None
+    told = json.loads(json.dumps(found))
+    fair, sure = told["base"], told["tuned"]
+    for name in ("ece", "ece_adaptive"):
+        assert fair[name]["value"] < fair["if_calibrated"][name]["high"] < 0.1
+        assert not fair["if_calibrated"][name]["miscalibrated"]
+        assert sure[name]["value"] > sure["if_calibrated"][name]["high"]
+        assert sure["if_calibrated"][name]["miscalibrated"]
+    assert fair["sentence"].startswith("No miscalibration to be seen")
+    assert sure["sentence"].startswith("Its confidence is off")
+    assert "400 rows" in sure["sentence"]
+
+
 def test_without_validation_rows_no_temperature_is_fitted() -> None:
     one = said(50, sharpness=3, seed=0)
     found = calibration_json(one, one)

@@ -133,7 +133,24 @@ def test_slices_by_class_and_column_come_largest_first() -> None:
     ]
 
 
-def test_small_slices_are_left_out_and_unknown_columns_refused() -> None:
-    assert [one.value for one in sliced(rows(12), ["class"])] == ["no"]
+def test_small_slices_are_told_together_so_that_no_row_is_lost() -> None:
+    found = sliced(rows(12), ["class"])
+    assert [(one.value, len(one.ids)) for one in found] == [("no", 8), ("yes", 4)]
+    many = [replace(one, meta={"user": f"u{at // 6}" if at < 12 else f"v{at}"}) for at, one in enumerate(rows(30))]
+    some = [*many[:-1], replace(many[-1], meta={})]
+    found = sliced(some, ["user"])
+    assert [(one.value, len(one.ids)) for one in found] == [("u0", 6), ("u1", 6), ("17 others", 17), ("no user", 1)]
+    assert len(frozenset[str]().union(*(one.ids for one in found))) == 30
+
+
+def test_a_division_into_slices_that_are_all_too_small_says_so() -> None:
+    (found,) = sliced(rows(9), ["length"])
+    assert (found.value, len(found.ids)) == ("none of 3 has 5 rows", 9)
+
+
+def test_a_division_that_makes_no_sense_is_refused() -> None:
+    written = [replace(one, label=None) for one in rows()]
+    with pytest.raises(RecipeError, match="these rows have no class"):
+        sliced(written, ["class"])
     with pytest.raises(RecipeError, match=r"'chanel' is no column of these rows; there are .*channel"):
         sliced(rows(), ["chanel"])

@@ -19,10 +19,19 @@ from tuned_runs import CHATML, asked, logits, lora, tuned_network, write_base, w
 from luthier.data.template import DEFAULT_TEMPLATE
 from luthier.errors import GateError, RunError
 from luthier.export import Adapter, Format, Merged, Tolerance, Trial, export, formats, prove
-from luthier.methods import Freeze, Full, LoRA, Method
+from luthier.methods import IA3, BitFit, Bottleneck, Freeze, Full, LoRA, Method
+from luthier.methods.tuned import open_adapter
+from luthier.model.load import ModelOptions
+from luthier.run.targets import target
 
 TRIAL = Trial(rows=6, answers=3, max_new_tokens=12)
-METHODS: dict[str, Callable[[], Method]] = {"lora": lora, "full": Full, "freeze": lambda: Freeze(layers=1)}
+METHODS: dict[str, Callable[[], Method]] = {
+    "lora": lora,
+    "full": Full,
+    "freeze": lambda: Freeze(layers=1),
+    "ia3": IA3,
+    "bitfit": BitFit,
+}
 
 
 @pytest.fixture(params=["llama", "gpt2"])
@@ -46,6 +55,34 @@ def test_merged_is_what_transformers_loads(base: Path, tmp_path: Path, name: str
     opened = AutoModelForCausalLM.from_pretrained(made.folder)
     assert opened.dtype == torch.float32
     torch.testing.assert_close(logits(opened), logits(tuned_network(base, method)), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", [Bottleneck(width=6), BitFit(), IA3()], ids=lambda one: type(one).__name__)
+def test_the_adapter_of_a_method_without_a_place_in_a_model_opens_on_its_base(
+    base: Path, tmp_path: Path, method: Method
+) -> None:
+    made = export(write_run(tmp_path / "run", base, method), tmp_path / "out", format=Adapter(), trial=TRIAL)
+    assert made.parity.same == TRIAL.answers
+    assert target(str(made.folder)).base == str(base)
+    assert target(f"other+{made.folder}").base == "other"
+    opened = open_adapter(made.folder, ModelOptions(str(base), dtype="float32", device="cpu"))
+    opened.network.set_attn_implementation("sdpa")
+    torch.testing.assert_close(logits(opened.network), logits(tuned_network(base, method)), rtol=0, atol=1e-4)
+
+
+def test_what_no_weight_can_hold_is_not_merged(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", write_base(tmp_path / "base"), Bottleneck(width=6))
+    with pytest.raises(RunError, match=r"Bottleneck learns cannot be folded.*format adapter"):
+        export(run, tmp_path / "out", format=Merged(), trial=TRIAL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bias_that_an_architecture_has_no_place_for_is_not_merged(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", family="qwen2")
+    run = write_run(tmp_path / "run", base, BitFit(everywhere=True))
+    with pytest.raises(RunError, match=r"no place for .*bias.*format adapter"):
+        export(run, tmp_path / "out", format=Merged(), trial=TRIAL)
+    export(write_run(tmp_path / "own", base, BitFit()), tmp_path / "out", format=Merged("float32"), trial=TRIAL)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float16"])

@@ -16,6 +16,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2Config,
 )
 
 from luthier.methods import LoRA, Method, methods, save
@@ -49,12 +50,14 @@ def config(family: str) -> PretrainedConfig:
     ends = {"vocab_size": size, "bos_token_id": None, "eos_token_id": tokenizer().eos_token_id}
     if family == "gpt2":
         return GPT2Config(**ends, n_embd=32, n_layer=2, n_head=2, n_positions=192, attn_pdrop=0.0)
-    return LlamaConfig(
+    kind = Qwen2Config if family == "qwen2" else LlamaConfig
+    return kind(
         **ends,
         hidden_size=32,
         intermediate_size=48,
         num_hidden_layers=2,
         num_attention_heads=2,
+        num_key_value_heads=2,
         max_position_embeddings=192,
         tie_word_embeddings=True,
     )

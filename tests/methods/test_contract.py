@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
@@ -20,6 +21,8 @@ KEEPING: dict[str, Method] = {
     "full": Full(),
     "freeze": Freeze(layers=1),
     "lora": LoRA(rank=3, alpha=6),
+    "full by layers": Full(decay=0.5, unfreeze=0.4),
+    "freeze by layers": Freeze(layers=1, embeddings=False, decay=0.5, unfreeze=0.9),
     "bottleneck houlsby": Bottleneck(width=3, placement="houlsby", activation="gelu"),
     "bottleneck pfeiffer": Bottleneck(width=5),
     "ia3": IA3(),
@@ -130,6 +133,17 @@ class LeavesADropout(Wrong):
         network.set_output_embeddings(nn.Sequential(head, nn.Dropout(0.0)))
 
 
+class SharesAMatrix(Wrong):
+    """Every adapter's B is one and the same for a layer's shape."""
+
+    kept: ClassVar[dict[nn.Module, nn.Parameter]] = {}
+
+    @staticmethod
+    def spoil(network: PreTrainedModel) -> None:
+        for module in adapters(network).values():
+            module.lora_b = SharesAMatrix.kept.setdefault(module.base, module.lora_b)
+
+
 class SaysItCannotMerge(LoRA):
     mergeable = False
 
@@ -147,6 +161,8 @@ class SaysItCannotMerge(LoRA):
         ("every_parameter_gets_a_gradient", CutsTheGradient(rank=2)),
         ("off_is_the_base", ReplacesTheHead(rank=2)),
         ("merging_changes_nothing", LeavesADropout(rank=2)),
+        ("two_in_a_batch_are_each_alone", SharesAMatrix(rank=2)),
+        ("two_in_a_batch_are_each_alone", ReplacesTheHead(rank=2)),
         ("merging_changes_nothing", SaysItCannotMerge(rank=2)),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

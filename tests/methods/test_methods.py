@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from luthier.errors import ModelError
+from luthier.errors import ModelError, RecipeError
 from luthier.methods import (
     IA3,
     BitFit,
@@ -22,6 +22,7 @@ from luthier.methods import (
     LoRA,
     PrefixTuning,
     PromptTuning,
+    Rate,
     merge,
     methods,
     restore,
@@ -29,6 +30,7 @@ from luthier.methods import (
     switched_off,
 )
 from luthier.methods.contract import logits, loss
+from luthier.methods.full import layer_list
 from luthier.methods.linear import LoRALinear
 from luthier.methods.lora import adapters
 
@@ -180,6 +182,32 @@ def test_freeze_leaves_the_first_layers_and_the_embeddings_alone(llama: PreTrain
     assert all(name.startswith(("model.layers.1.", "model.norm", "lm_head")) for name in names)
     assert not any(".mlp." in name for name in names)
     assert any("layers.1.self_attn" in name for name in names)
+
+
+def test_lower_layers_learn_more_slowly_and_later(make: Build) -> None:
+    network, method = make(), Full(decay=0.5, unfreeze=0.4)
+    method.attach(network, dtype=torch.float32)
+    names, rates = {id(p): name for name, p in network.named_parameters()}, method.rates(network)
+    lower, upper = (next(layer.parameters()) for layer in layer_list(network))
+    embedding = network.get_input_embeddings().weight
+    found = [rates[names[id(p)]] for p in (upper, lower, embedding)]
+    assert found == [Rate(1.0, 0.0), Rate(0.5, 0.2), Rate(0.25, 0.4)]
+    assert rates.keys() == method.trainable(network).keys()
+    head = network.get_output_embeddings().weight
+    assert rates[names[id(head)]] == (found[2] if head is embedding else Rate(1.0, 0.0))
+
+
+def test_what_is_frozen_takes_no_part_in_the_schedule(llama: PreTrainedModel) -> None:
+    method = Freeze(layers=1, unfreeze=0.4)
+    method.attach(llama, dtype=torch.float32)
+    assert set(method.rates(llama).values()) == {Rate(1.0, 0.0)}
+    assert Freeze().rates(llama) == {}
+
+
+@pytest.mark.parametrize(("setting", "value"), [("decay", 0.0), ("decay", 1.1), ("unfreeze", 1.0), ("unfreeze", -0.1)])
+def test_a_schedule_that_never_ends_is_refused(setting: str, value: float) -> None:
+    with pytest.raises(RecipeError, match=f"{setting} is {value}"):
+        Full(**{setting: value})
 
 
 def test_full_tuning_learns_in_float32_and_computes_in_bfloat16_under_autocast(make: Build) -> None:

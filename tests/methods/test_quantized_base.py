@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from luthier.errors import ModelError
-from luthier.methods import LoRA, merge, switched_off
+from luthier.methods import IA3, BitFit, Bottleneck, LoRA, Method, merge, switched_off
 from luthier.methods.contract import LAWS, logits, loss
 from luthier.methods.linear import LoRALinear
 from luthier.model.load import ModelOptions, load
@@ -90,20 +90,34 @@ def test_an_adapter_learns_as_it_would_over_the_unpacked_base(bits: str) -> None
         torch.testing.assert_close(gradient, other[name], msg=name)
 
 
+METHODS: dict[str, Method] = {
+    "lora": LoRA(rank=4),
+    "bottleneck": Bottleneck(width=4, placement="houlsby"),
+    "ia3": IA3(),
+    "bitfit": BitFit(),
+}
+
+
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("law", sorted(LAWS))
-def test_lora_over_few_bits_keeps_every_law_but_merging_into_the_same_modules(bits: str, law: str) -> None:
-    if law != "merging_changes_nothing":
-        LAWS[law](LoRA(rank=4), lambda: packed(bits))
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_over_few_bits_keeps_every_law_but_merging_into_the_same_modules(
+    bits: str, law: str, name: str
+) -> None:
+    if law != "merging_changes_nothing" or not METHODS[name].mergeable:
+        LAWS[law](METHODS[name], lambda: packed(bits))
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_merged_it_is_a_plain_network_that_computes_the_same(bits: str) -> None:
+@pytest.mark.parametrize(
+    "method", [LoRA(rank=4), LoRA(rank=4, targets=("q_proj",)), IA3(), BitFit()], ids=lambda one: type(one).__name__
+)
+def test_merged_it_is_a_plain_network_that_computes_the_same(bits: str, method: Method) -> None:
     network = packed(bits)
-    LoRA(rank=4).attach(network, dtype=torch.float32)
-    for module in network.modules():
-        if isinstance(module, LoRALinear):
-            nn.init.constant_(module.lora_b, 0.01)
+    method.attach(network, dtype=torch.float32)
+    with torch.no_grad():
+        for parameter in method.trainable(network).values():
+            parameter.add_(0.05)
     tuned = logits(network)
     merge(network)
     assert not any(isinstance(module, QuantizedLinear) for module in network.modules())

@@ -42,6 +42,46 @@ def test_no_rows_have_no_error() -> None:
     assert Bins.error(np.zeros((1, 45))).tolist() == [0]
 
 
+@pytest.mark.parametrize("make", [lambda _: Bins.equal(), Bins.adaptive])
+def test_a_true_confidence_is_called_false_in_one_case_of_twenty_and_a_false_one_nearly_always(make) -> None:
+    """500 models a kind on 120 rows each; the false ones are as right as a model half as far from 1/2."""
+    rng, seen = np.random.default_rng(1), {"true": 0, "false": 0}
+    for _ in range(500):
+        confidence = 0.5 + 0.5 * rng.random(120)
+        bins = make(confidence)
+        high = np.quantile(measured.if_calibrated(confidence, bins, draws=200, rng=rng), 0.95)
+        for kind, chance in (("true", confidence), ("false", (confidence + 0.5) / 2)):
+            seen[kind] += error(bins, confidence, (rng.random(120) < chance).astype(float)) > high
+    assert 12 <= seen["true"] <= 40
+    assert seen["false"] > 350
+
+
+def test_what_chance_gives_is_worked_out_by_hand_for_two_rows() -> None:
+    """Sure to 0.8 and to 0.7, in two bins: |0.8 - hit| / 2 + |0.7 - hit| / 2 takes four values."""
+    confidence = np.array([0.8, 0.7])
+    found = measured.if_calibrated(confidence, Bins.equal(), draws=20_000, rng=np.random.default_rng(0))
+    values, counts = np.unique(found.round(9), return_counts=True)
+    assert values.tolist() == pytest.approx([0.25, 0.45, 0.55, 0.75])
+    assert (counts / 20_000).tolist() == pytest.approx([0.56, 0.24, 0.14, 0.06], abs=0.015)
+
+
+def test_rows_that_hang_together_give_chance_more_room() -> None:
+    confidence = np.full(100, 0.7)
+    alone, groups = (
+        np.quantile(measured.if_calibrated(confidence, Bins.equal(), index, draws=1000, rng=RNG), 0.95)
+        for index in (None, np.arange(100) // 20)
+    )
+    assert groups > 2 * alone
+
+
+def test_the_blocks_in_which_rows_are_drawn_change_nothing_but_the_draws(monkeypatch) -> None:
+    confidence = RNG.random(50)
+    whole = measured.if_calibrated(confidence, Bins.equal(), draws=70, rng=np.random.default_rng(3))
+    monkeypatch.setattr(measured, "_CELLS", 500)
+    parts = measured.if_calibrated(confidence, Bins.equal(), draws=70, rng=np.random.default_rng(3))
+    assert (whole == parts).all()
+
+
 def test_brier_and_log_loss_are_those_of_scikit_learn() -> None:
     chances = measured.probabilities(LOGITS)
     expected = brier_score_loss(GOLD, chances, labels=range(5), scale_by_half=False)

@@ -201,7 +201,16 @@ def calibration() -> Record:
         kept = [{"coverage": share / 10, "least": 1 - share / 10, "n": 60 * share,
                  "accuracy": interval(0.99 - 0.01 * share - off / 4, 0.01)} for share in range(1, 11)]  # fmt: skip
         scores = {name: interval(value + off, 0.02) for name, value in [("ece", 0.02), ("brier", 0.1)]}
-        return {**scores, "log_loss": interval(0.4, 0.05), "reliability": bins, "abstention": kept}
+        chance = {"ece": {"high": 0.043, "p": 0.4 if off < 0.02 else 0.001, "miscalibrated": off >= 0.02}}
+        sentence = "Its confidence is off." if off >= 0.02 else "No miscalibration to be seen."
+        return {
+            **scores,
+            "log_loss": interval(0.4, 0.05),
+            "if_calibrated": chance,
+            "sentence": sentence,
+            "reliability": bins,
+            "abstention": kept,
+        }
 
     cooled = {"value": 1.43, "fitted_on": 400, "tuned": side(0.01), "difference": {}}
     return {"n": 600, "base": side(0.2), "tuned": side(0.08), "difference": {}, "temperature": cooled}
@@ -214,7 +223,7 @@ def text_report(predictions: list[Record]) -> Record:
     return {
         **common("Restaurant descriptions", labels=None),
         "verdict": {"word": "better", "metric": "chrf", **judged, "n": 240, "rows_needed": None, "sentence": sentence},
-        "task": {"kind": "text", "labels": None},
+        "task": {"kind": "text", "labels": None, "signatures": {"bleu": "nrefs:var|tok:13a|version:2.6.0"}},
         "metrics": {"rouge_l": compared(0.279, 0.642, 0.021), "chrf": judged, "bleu": compared(3.2, 38.8, 1.9)},
         "classes": None,
         "confusions": None,

@@ -133,6 +133,24 @@ def test_a_reliable_model_stands_on_the_diagonal(kept: Path) -> None:
     assert found.scores[0].name.startswith("calibration error")
 
 
+def test_the_page_says_of_each_model_whether_chance_explains_its_calibration_error(kept: Path) -> None:
+    found = calibration_view(read_run(kept / "choice").report.calibration)
+    assert found is not None
+    assert [(name, sentence) for name, _, sentence in found.told] == [
+        ("base", "Its confidence is off."),
+        ("tuned", "Its confidence is off."),
+        ("tuned, cooled", "No miscalibration to be seen."),
+    ]
+    assert {score.name: score.chance for score in found.scores if score.chance} == {
+        "calibration error, 15 equal bins": (0.043, 0.043, 0.043)
+    }
+
+
+def test_the_page_says_how_sacrebleu_counted(kept: Path) -> None:
+    assert "nrefs:var|tok:13a|version:2.6.0" in report.write(kept / "text").read_text()
+    assert "as sacreBLEU counts it" not in report.write(kept / "choice").read_text()
+
+
 @pytest.mark.parametrize("name", ["warnings", "looks", "validation", "calibration", "baselines"])
 def test_a_page_is_made_without_what_an_older_run_lacks(run: Path, name: str) -> None:
     facts = json.loads((run / "report.json").read_text())

@@ -158,7 +158,7 @@ def test_a_report_with_the_bare_minimum_still_makes_a_page(run: Path) -> None:
     for name in ("rows.jsonl", "metrics.jsonl"):
         (run / name).write_text("")
     page = read_page(report.write(run))
-    assert page.of("h1") == ["Worse: exact – before tuning, – after."]
+    assert page.of("h1") == ["Worse: exact match – before tuning, – after."]
     assert "Learning curves" not in page.headings
 
 

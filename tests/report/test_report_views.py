@@ -13,10 +13,12 @@ from luthier.report.changed import changes
 from luthier.report.curves import DRAWN, charts, smooth, thin
 from luthier.report.ledger import ledger, worst_first
 from luthier.report.records import Answer, Comparison, Interval, Measured, Prediction, Row, Step
+from luthier.report.texts import typeset
 from luthier.report.view import pairs
 from luthier.report.whiskers import interval_plot
 from luthier.train.log import spoken
 from luthier.types import Issue
+from luthier.words import spelled
 
 
 def predicted(name: str, base: float, tuned: float, label: str | None = None) -> Prediction:
@@ -85,7 +87,7 @@ def test_smoothing_changes_no_straight_line_inside_and_no_constant_anywhere() ->
 
 def test_charts_begin_with_the_loss_and_then_the_metric_the_run_was_judged_by() -> None:
     steps = [Step(step, kind="step", loss=1 / step) for step in range(1, 9)]
-    seen = [Measured(4, kind="evaluation", metrics={"loss": 1.0, "accuracy": 0.5, "macro_f1": 0.4})]
+    seen = [Measured(at, kind="evaluation", metrics={"loss": 1.0, "accuracy": 0.5, "macro_f1": 0.4}) for at in (4, 8)]
     found = charts(steps, seen, best=4, judged_by="macro_f1")
     assert [chart.name for chart in found] == ["loss", "macro F1", "accuracy"]
     assert all(chart.best == chart.x(4) for chart in found)
@@ -114,6 +116,19 @@ def test_mended_and_broken_rows_come_largest_change_first_with_labels_in_turn() 
     assert [change.row.id for change in found.mended] == ["a1", "b1", "a2", "half"]
     assert [change.row.id for change in found.broken] == ["worst", "worse"]
     assert found.total == 7
+    assert found.names == ("improved", "got worse")
+    assert changes(rows[:3], judged_by="accuracy").names == ("mended", "broken")  # type: ignore[union-attr]
+
+
+def test_a_row_whose_error_fell_improved_and_one_whose_error_rose_got_worse() -> None:
+    rows = [
+        Prediction(name, Answer(scores={"ter": base}), Answer(scores={"ter": tuned}))
+        for name, base, tuned in (("fell", 80.0, 20.0), ("rose", 10.0, 30.0))
+    ]
+    found = changes(rows, judged_by="ter")
+    assert found is not None
+    assert [change.row.id for change in found.mended] == ["fell"]
+    assert [change.row.id for change in found.broken] == ["rose"]
 
 
 def test_rows_are_chosen_by_the_judged_metric_where_they_carry_it() -> None:
@@ -172,7 +187,12 @@ def test_nested_settings_become_flat_names() -> None:
         (figures.p_value(None), ""),
         (figures.when("2025-11-22T12:40:11+00:00"), "2025-11-22 12:40 UTC"),
         (figures.when("yesterday"), "yesterday"),
-        (figures.words("macro_f1"), "macro F1"),
+        (spelled("macro_f1"), "macro F1"),
+        (spelled("rougeL"), "ROUGE-L"),
+        (
+            typeset("-47.0 points [-54.5, +1.0], a-1 at 44.0 %"),
+            "−47.0 points [−54.5, +1.0], a-1 at 44.0\N{NO-BREAK SPACE}%",
+        ),
         (figures.visible("a\r\nb\x1b[0m"), "a\nb␛[0m"),
     ],
 )

@@ -213,6 +213,22 @@ def test_five_rows_all_gained_are_no_difference_yet_and_six_are() -> None:
         assert rows_needed(found, n) == 6
 
 
+def test_two_shares_are_never_said_to_lie_more_than_all_rows_apart() -> None:
+    """Student's t over few groups knows no bounds."""
+    found = paired(sample(np.array([1.0, 1, 0])), sample(np.zeros(3)), resamples=50, rng=rng())
+    assert (found.low, round(found.value, 3)) == (-1.0, -0.667)
+    numbers = [
+        Sample(np.column_stack((column, np.full(3, 2.0))), mean) for column in (np.array([9.0, 9, 0]), np.zeros(3))
+    ]
+    assert paired(*numbers, resamples=50, rng=rng()).low < -1
+
+
+def test_rows_on_which_one_differs_show_no_less_than_six_of_them_differing() -> None:
+    found = paired(sample(np.zeros(16)), sample(np.eye(16)[0]), resamples=200, rng=rng())
+    assert not found.seen
+    assert smallest_visible(found, 16, 16) == pytest.approx(6 / 16)
+
+
 def test_all_rows_right_still_leaves_doubt() -> None:
     assert interval(sample(np.ones(20)), resamples=50, rng=rng()).low == pytest.approx(wilson(20, 20).low)
     grouped = interval(sample(np.ones(20), np.repeat(np.arange(4), 5)), resamples=50, rng=rng())

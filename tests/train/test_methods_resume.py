@@ -11,7 +11,19 @@ import pytest
 import torch
 from tiny_run import OPTIONS, hooks, rows, tiny_model
 
-from luthier.methods import Freeze, Full, LoRA, Method, PrefixTuning, PromptTuning, restore, save
+from luthier.methods import (
+    IA3,
+    BitFit,
+    Bottleneck,
+    Freeze,
+    Full,
+    LoRA,
+    Method,
+    PrefixTuning,
+    PromptTuning,
+    restore,
+    save,
+)
 from luthier.objectives.sft import SFT
 from luthier.train.log import StepRecord
 from luthier.train.loop import fit
@@ -31,14 +43,25 @@ def weights(folder: Path, method: Method, *, stop_at: int | None, resume: bool =
         save_weights=lambda to: save(model.network, method, to),
         restore_weights=lambda of: restore(model.network, of),
     )
-    fit(model, rows(22), SFT(), replace(OPTIONS, epochs=2), folder=folder, hooks=calls, resume=resume)
+    options, rates = replace(OPTIONS, epochs=2), method.rates(model.network)
+    fit(model, rows(22), SFT(), options, folder=folder, hooks=calls, resume=resume, rates=rates)
     return {name: p.detach().clone() for name, p in model.network.named_parameters()}
 
 
 @pytest.mark.parametrize(
     "method",
-    [LoRA(rank=4, dropout=0.1), Full(), Freeze(layers=1), PrefixTuning(tokens=3), PromptTuning(tokens=3)],
-    ids=lambda method: type(method).__name__,
+    [
+        LoRA(rank=4, dropout=0.1),
+        Full(),
+        Freeze(layers=1),
+        Full(decay=0.5, unfreeze=0.6),
+        Bottleneck(width=3, placement="houlsby"),
+        IA3(),
+        BitFit(),
+        PrefixTuning(tokens=3),
+        PromptTuning(tokens=3),
+    ],
+    ids=str,
 )
 def test_a_method_resumed_from_its_own_files_ends_with_the_same_bits(tmp_path: Path, method: Method) -> None:
     whole = weights(tmp_path / "whole", method, stop_at=None)
@@ -47,3 +70,15 @@ def test_a_method_resumed_from_its_own_files_ends_with_the_same_bits(tmp_path: P
     assert {name for name in whole if not torch.equal(whole[name], resumed[name])} == set()
     moments = [(tmp_path / run / "last" / "optimizer.safetensors").read_bytes() for run in ("whole", "cut")]
     assert moments[0] == moments[1]
+
+
+def test_layers_join_from_the_top_and_stay_to_the_bit_until_then(tmp_path: Path) -> None:
+    method = Full(unfreeze=0.6)
+    start = {name: p.detach().clone() for name, p in tiny_model(dropout=0.0).network.named_parameters()}
+    for stop, moved in ((4, {"1"}), (8, {"0", "1"})):  # of 12 steps: layers join at 0 and 0.3 of the run
+        after = weights(tmp_path / str(stop), method, stop_at=stop)
+        changed = [name for name in after if not torch.equal(after[name], start[name])]
+        assert {name.split(".")[2] for name in changed if ".layers." in name} == moved
+        assert "model.embed_tokens.weight" not in changed
+    whole = weights(tmp_path / "whole", method, stop_at=None)
+    assert not torch.equal(whole["model.embed_tokens.weight"], start["model.embed_tokens.weight"])

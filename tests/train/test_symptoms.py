@@ -25,23 +25,25 @@ Curve = Callable[[float], float]
 ROWS = 120
 
 
-def losses(means: Sequence[float], *, seed: int, jitter: float = 0.15) -> list[Losses]:
+def losses(means: Sequence[float], *, seed: int, jitter: float = 0.15, rows: int = ROWS) -> list[Losses]:
     """Looks at the same rows, some of them hard and some easy, each moving a little on its own."""
     draw = np.random.default_rng(seed)
-    hard = draw.gamma(1.0, 1.0, ROWS)
-    tokens = draw.integers(2, 6, ROWS).astype(float)
+    hard = draw.gamma(1.0, 1.0, rows)
+    tokens = draw.integers(2, 6, rows).astype(float)
     hard *= tokens.sum() / (hard * tokens).sum()
     return [
-        Losses(tuple(mean * hard * tokens * np.exp(jitter * draw.normal(size=ROWS))), tuple(tokens), ROWS)
+        Losses(tuple(mean * hard * tokens * np.exp(jitter * draw.normal(size=rows))), tuple(tokens), rows)
         for mean in means
     ]
 
 
-def course(validation: Curve, train: Curve, *, looks: int = 9, seed: int = 0, jitter: float = 0.15) -> Course:
+def course(
+    validation: Curve, train: Curve, *, looks: int = 9, seed: int = 0, jitter: float = 0.15, rows: int = ROWS
+) -> Course:
     """A run of a hundred steps a look."""
     shares = [at / (looks - 1) for at in range(looks)]
-    held_out = losses([validation(share) for share in shares], seed=seed, jitter=jitter)
-    learned = losses([train(share) for share in shares], seed=seed + 1000, jitter=jitter)
+    held_out = losses([validation(share) for share in shares], seed=seed, jitter=jitter, rows=rows)
+    learned = losses([train(share) for share in shares], seed=seed + 1000, jitter=jitter, rows=rows)
     seen = [
         Seen(100 * at, 0.5 * at, one, other)
         for at, (one, other) in enumerate(zip(held_out, learned, strict=True))
@@ -137,6 +139,15 @@ def test_a_loss_that_does_not_move_is_a_rate_too_low() -> None:
     assert "train.lr is 0" in control.remedy
     assert names(course(lambda share: 3 - 0.01 * share, lambda share: 3 - 0.01 * share, jitter=0.0)) == ["does nothing"]
     assert "does nothing" not in names(course(lambda share: 3 - 0.1 * share, lambda share: 3 - 0.1 * share, jitter=0.0))
+
+
+def test_a_loss_that_fell_on_rows_too_few_for_any_test_is_not_said_to_stand_still() -> None:
+    """Five rows cannot show anything at 95 %, however much the loss fell; six can."""
+    for few in (5, 6):
+        fell = course(lambda share: 3 - share, lambda share: 3 - share, rows=few)
+        assert "does nothing" not in names(fell)
+        still = course(lambda share: 3 - 0.01 * share, lambda share: 3 - 0.01 * share, rows=few, jitter=0.0)
+        assert names(still) == ["does nothing"]
 
 
 def test_without_looks_the_steps_are_all_there_is() -> None:

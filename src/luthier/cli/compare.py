@@ -15,7 +15,7 @@ from luthier.cli.ending import printed, told
 @told
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more; the first is what others are held to.")],
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("compare"),
     as_json: AsJson = False,
 ) -> int:
     """Compare finished runs on the test rows they share: paired differences, curves, settings, cost."""

@@ -35,7 +35,8 @@ def evaluate(
         from luthier.run.harness import harness
 
         return harness(targets, lm_eval.split(","), as_json=as_json)
-    from luthier.run.judged import Asked, judged
+    from luthier.run.judged import Asked
+    from luthier.run.standings import judged
 
     asked = Asked(data=data, task=task, slices=tuple(slice or ()), input=input, output=output, base=base)
-    return judged(targets, asked, as_json=as_json)
+    return judged(targets, asked, machine=as_json)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @told
 def export(
     run: Run,
-    format: Annotated[str, typer.Option(help="merged (a whole model) or adapter (PEFT).")] = "merged",
+    format: Annotated[str, typer.Option(help="merged (a whole model) or adapter (PEFT's layout, or ours).")] = "merged",
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default RUN/export/FORMAT.")] = None,
     as_json: AsJson = False,
 ) -> int:

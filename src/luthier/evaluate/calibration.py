@@ -13,6 +13,7 @@ from math import exp, fsum
 
 import numpy as np
 
+from luthier.evaluate.chance import by_chance, trusted
 from luthier.evaluate.measure import Evaluation, Row
 from luthier.evaluate.tables import difference_json, interval_json
 from luthier.metrics import calibration as measured
@@ -23,6 +24,10 @@ from luthier.types import Json
 
 COVERAGES = tuple(range(100, 0, -5))
 """Percent of rows answered at which the abstention curve is told."""
+
+
+BINNED: dict[str, Callable[[Floats], Bins]] = {"ece": lambda _: Bins.equal(), "ece_adaptive": Bins.adaptive}
+"""The calibration errors, by the bins of given confidences."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +114,7 @@ def _side(evaluation: Evaluation, found: Confident) -> dict[str, Json]:
         name: interval(one, resamples=evaluation.resamples, rng=np.random.default_rng(evaluation.seed))
         for name, one in _samples(evaluation.rows, found).items()
     }
-    for name in ("ece", "ece_adaptive"):
+    for name in BINNED:
         intervals[name] = _widened(intervals[name])
     ranks = {"coverage_area": lambda weights: measured.coverage_area(found.confidence, found.right, weights)}
     marked = _in_scope(evaluation, found)
@@ -117,8 +122,21 @@ def _side(evaluation: Evaluation, found: Confident) -> dict[str, Json]:
         ranks["out_of_scope_auroc"] = lambda weights: measured.auroc(*marked, weights)
     intervals |= {name: _reweighted(value, together, evaluation) for name, value in ranks.items()}
     told: dict[str, Json] = {name: interval_json(one) for name, one in intervals.items()}
+    chance = {
+        name: by_chance(
+            found.confidence,
+            found.right,
+            bins(found.confidence),
+            together,
+            draws=evaluation.resamples,
+            rng=np.random.default_rng(evaluation.seed),
+        )
+        for name, bins in BINNED.items()
+    }
     return {
         **told,
+        "if_calibrated": {name: one.json() for name, one in chance.items()},
+        "sentence": trusted(chance["ece"], sure=intervals["confidence"].value, right=intervals["accuracy"].value),
         "left_out": max(_left_out(row) for row in evaluation.rows),
         "reliability": _reliability(found),
         "abstention": _abstention(found),
@@ -129,7 +147,6 @@ def _samples(rows: Sequence[Row], found: Confident) -> dict[str, Sample]:
     """What adds up over rows."""
     together = clusters([row.group for row in rows])
     confidence, right = found.confidence, found.right
-    equal, adaptive = Bins.equal(), Bins.adaptive(confidence)
     means = {
         "confidence": confidence,
         "accuracy": right,
@@ -137,8 +154,10 @@ def _samples(rows: Sequence[Row], found: Confident) -> dict[str, Sample]:
         "log_loss": measured.log_loss(found.logits, found.gold, found.temperature),
     }
     return {
-        "ece": Sample(equal.statistics(confidence, right), Bins.error, together),
-        "ece_adaptive": Sample(adaptive.statistics(confidence, right), Bins.error, together),
+        **{
+            name: Sample(bins(confidence).statistics(confidence, right), Bins.error, together)
+            for name, bins in BINNED.items()
+        },
         **{name: Sample(np.column_stack((one, np.ones(len(one)))), _mean, together) for name, one in means.items()},
     }
 

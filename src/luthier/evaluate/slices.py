@@ -32,7 +32,8 @@ class Slice:
 def sliced(examples: Sequence[Example], names: Sequence[str]) -> tuple[Slice, ...]:
     """The rows by each name in turn, the largest slices first, lengths from short to long.
 
-    Values of fewer than FEWEST rows, and all beyond MOST, are left out. Raises RecipeError for a column no row has.
+    Values of fewer than FEWEST rows, and all beyond MOST, are told together, as others. Raises RecipeError for a column
+    no row has, and for classes of rows without labels.
     """
     return tuple(one for name in names for one in _by(name, examples))
 
@@ -47,7 +48,14 @@ def _by(name: str, examples: Sequence[Example]) -> list[Slice]:
     if name == "length":
         order.sort(key=lambda value: int(value.split()[0]))
     kept = [value for value in order if len(ids[value]) >= FEWEST][:MOST]
-    return [Slice(name, value, frozenset(ids[value])) for value in kept]
+    found = [Slice(name, value, frozenset(ids[value])) for value in kept]
+    small = [value for value in order if value not in kept]
+    if small:
+        rest = frozenset[str]().union(*(ids[value] for value in small))
+        others = f"{len(small)} others" if kept else f"none of {len(small)} has {FEWEST} rows"
+        found.append(Slice(name, small[0] if len(small) == 1 else others, rest))
+    missing = frozenset(one.id for one, value in zip(examples, values, strict=True) if value is None)
+    return [*found, Slice(name, f"no {name}", missing)] if missing else found
 
 
 def _values(name: str, examples: Sequence[Example]) -> list[str | None]:
@@ -62,7 +70,10 @@ def _values(name: str, examples: Sequence[Example]) -> list[str | None]:
     if name not in known:
         there = ", ".join([*known, *columns])
         raise RecipeError(f"slices: {name!r} is no column of these rows; there are {there}")
-    return known[name](examples)
+    found = known[name](examples)
+    if examples and not any(found):
+        raise RecipeError(f"slices: these rows have no {name}, so they cannot be divided by it; leave it out")
+    return found
 
 
 def _lengths(examples: Sequence[Example]) -> list[str | None]:

@@ -13,7 +13,7 @@ from luthier.evaluate.measure import Evaluation, class_samples, samples
 from luthier.evaluate.task import lower_is_better
 from luthier.metrics import metrics
 from luthier.stats import FEWEST, Difference, Interval, clusters, paired_all, rows_needed, smallest_visible
-from luthier.words import counted
+from luthier.words import counted, spelled
 
 Word: TypeAlias = Literal["better", "worse", "no difference", "not enough rows to tell"]
 """No difference is said only where the two came out equal on every row."""
@@ -90,12 +90,11 @@ def _word(difference: Difference, metric: str) -> Word:
 def _sentence(word: Word, base: Evaluation, tuned: Evaluation, found: Difference, needed: int | None) -> str:
     name, n = tuned.task.primary, len(tuned.rows)
     before, after = amount(base.primary.value, name), amount(tuned.primary.value, name)
-    facts = f"{name} {before} before tuning and {after} after it, on {_rows(tuned)}"
+    facts = f"{spelled(name)} {before} before tuning and {after} after it, on {_rows(tuned)}"
     size = f"difference {change(found.value, name)}, {_span(found, name)}, {_p(found.p)}"
     if word == "no difference":
-        return (
-            f"No difference: {name} {before} before tuning and after it; the two came out equal on all {_rows(tuned)}."
-        )
+        facts = f"{spelled(name)} {before} before tuning and after it"
+        return f"No difference: {facts}; the two came out equal on all {_rows(tuned)}."
     if word != "not enough rows to tell":
         return f"The tuned model is {word}: {facts} ({size})."
     if isinf(found.low):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from luthier.errors import RunError
 from luthier.export.base import base_of
@@ -20,6 +20,9 @@ from luthier.model.load import Model, ModelOptions, load
 
 STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TOLERANCES = {"float32": FLOAT32, "bfloat16": BFLOAT16, "float16": FLOAT16}
+
+BIASES = ("attention_bias", "mlp_bias")
+"""Settings of configurations that give linear layers a bias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class Merged:
     def write(self, model: Model, tuned: Tuned, folder: Path) -> None:
         """Adds what was learned to the weights in float32, rounds them once, and writes safetensors.
 
-        Raises RunError where no weight of the base can hold what was learned.
+        Raises RunError where no weight of the base can hold what was learned, or where its architecture has no place
+        for a bias that it was given.
         """
         if not tuned.method.mergeable:
             raise RunError(
@@ -47,6 +51,7 @@ class Merged:
             )
         dtype = STORED[self.dtype] if self.dtype != "auto" else _own_dtype(tuned)
         merge(model.network)
+        _make_room(model.network)
         for parameter in model.network.parameters():
             parameter.data = parameter.data.to(dtype)
         model.network.generation_config = settings(model)
@@ -60,6 +65,25 @@ class Merged:
     def tolerance(self, folder: Path) -> Tolerance:
         """That of the number format in which the weights are stored."""
         return TOLERANCES[json.loads((folder / "config.json").read_text(encoding="utf-8"))["dtype"]]
+
+
+def _make_room(network: PreTrainedModel) -> None:
+    """Has the configuration say that there are biases where merging has put some."""
+    for setting in BIASES if _homeless(network) else ():
+        if hasattr(network.config, setting):
+            setattr(network.config, setting, True)
+    if odd := _homeless(network):
+        raise RunError(
+            f"{type(network).__name__} has no place for what was merged into it, such as {odd[0]}: transformers would "
+            "open the model without it; export the format adapter"
+        )
+
+
+def _homeless(network: PreTrainedModel) -> list[str]:
+    """Tensors that a network of this configuration has not, or that it has and this one lacks."""
+    with torch.device("meta"):
+        stranger = AutoModelForCausalLM.from_config(network.config, trust_remote_code=False)
+    return sorted(without_head(network).keys() ^ stranger.state_dict().keys())
 
 
 def _own_dtype(tuned: Tuned) -> torch.dtype:

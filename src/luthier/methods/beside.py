@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,17 @@ from transformers import PreTrainedModel
 
 from luthier.errors import ModelError
 from luthier.methods.lora import freeze_base
-from luthier.methods.method import Adapted, Rate, adapted, replace
+from luthier.methods.method import Rate, adapted, replace
+
+
+class StandIn(nn.Module):
+    """A module in the place of one of the base's, which it keeps as `base`, frozen."""
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.on = True
+        self.train(base.training)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,7 @@ class Beside:
         return {
             f"{path}.{name}": parameter
             for path, module in network.named_modules()
-            if isinstance(module, Adapted)
+            if isinstance(module, StandIn)
             for name, parameter in module.named_parameters()
             if not name.startswith("base.")
         }
@@ -53,6 +64,6 @@ class Beside:
         """None: all learn alike."""
         return {}
 
-    def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> dict[str, nn.Module]:
+    def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> Mapping[str, StandIn]:
         """What is to stand where, by dotted path, on a network that is as it was opened; raises ModelError."""
         raise NotImplementedError

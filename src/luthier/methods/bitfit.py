@@ -9,6 +9,7 @@ biases. Source: Ben Zaken et al. 2021, arXiv:2106.10199.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -16,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
-from luthier.methods.beside import Beside
-from luthier.methods.linear import Linear, features
+from luthier.methods.beside import Beside, StandIn
+from luthier.methods.linear import Linear, features, weight_of
 from luthier.methods.lora import adaptable
+from luthier.model.quantize import QuantizedLinear
 
 Biased: TypeAlias = Linear | nn.LayerNorm
 
@@ -41,7 +42,7 @@ class BitFit(Beside):
         """1e-3, the upper end of the paper's range."""
         return 1e-3
 
-    def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> dict[str, nn.Module]:
+    def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> Mapping[str, StandIn]:
         """A shift of zeros on every bias, and where one is to be added."""
         linears = adaptable(network)
         norms = {path: module for path, module in network.named_modules() if isinstance(module, nn.LayerNorm)}
@@ -50,17 +51,16 @@ class BitFit(Beside):
         return {path: ShiftedBias(module) for path, module in chosen.items()}
 
 
-class ShiftedBias(nn.Module):
+class ShiftedBias(StandIn):
     """Stands in for a layer with a bias, or with room for one, which it keeps as `base`."""
+
+    base: Biased
 
     def __init__(self, base: Biased) -> None:
         """A shift of zeros."""
-        super().__init__()
+        super().__init__(base)
         size = base.weight.shape[0] if isinstance(base, nn.LayerNorm) else features(base)[1]
-        self.base = base.requires_grad_(False)
         self.shift = nn.Parameter(torch.zeros(size, device=base.weight.device))
-        self.on = True
-        self.train(base.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in) -> (..., out); with the shift off, what the base returns."""
@@ -69,19 +69,19 @@ class ShiftedBias(nn.Module):
             return cast(Tensor, base(x))
         if isinstance(base, nn.LayerNorm):
             return functional.layer_norm(x, base.normalized_shape, base.weight, self._bias(), base.eps)
-        weight = base.weight.T if isinstance(base, Conv1D) else base.weight  # (out, in)
-        return functional.linear(x, weight, self._bias())
+        if isinstance(base, QuantizedLinear):
+            y = cast(Tensor, base(x))
+            return (y.float() + self.shift).to(y.dtype)
+        return functional.linear(x, weight_of(base), self._bias())
 
     @torch.no_grad()
     def merged(self) -> Biased:
         """The base with its bias shifted and rounded once to the weight's own dtype, or with one where it had none."""
-        if self.base.bias is None:
-            self.base.bias = nn.Parameter(self._bias(), requires_grad=False)
-        else:
-            self.base.bias.copy_(self._bias())
-        return self.base
+        base = self.base.unpacked() if isinstance(self.base, QuantizedLinear) else self.base
+        base.bias = nn.Parameter(self._bias(), requires_grad=False)
+        return base
 
     def _bias(self) -> Tensor:
         own = self.base.bias
         shifted = self.shift if own is None else own.float() + self.shift
-        return shifted.to(self.base.weight.dtype)
+        return shifted.to(self.base.weight.dtype if own is None else own.dtype)

@@ -20,7 +20,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from luthier.errors import RecipeError
-from luthier.methods.beside import Beside
+from luthier.methods.beside import Beside, StandIn
 from luthier.methods.linear import Linear, features
 from luthier.methods.places import Places, places
 
@@ -56,7 +56,7 @@ class Bottleneck(Beside):
         """1e-3, between the two papers' best."""
         return 1e-3
 
-    def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> dict[str, nn.Module]:
+    def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> Mapping[str, StandIn]:
         """An adapter on the output of every MLP, and of every attention in Houlsby's placement."""
         paths = [path for place in places(network) for path in self._outputs(place)]
         return {
@@ -73,23 +73,20 @@ class Bottleneck(Beside):
         return (place.attention_output, place.mlp_output) if self.placement == "houlsby" else (place.mlp_output,)
 
 
-class BottleneckLinear(nn.Module):
+class BottleneckLinear(StandIn):
     """Stands in for a sublayer's output projection, which it keeps as `base`."""
 
     def __init__(self, base: Linear, *, width: int, activation: Activation, generator: torch.Generator) -> None:
         """Draws W_down uniformly in +-1/sqrt(d), on the CPU so that every device starts alike; all else is zero."""
-        super().__init__()
+        super().__init__(base)
         _, outputs = features(base)
         drawn = nn.init.kaiming_uniform_(torch.empty(width, outputs), a=math.sqrt(5), generator=generator)
         device = base.weight.device
-        self.base = base.requires_grad_(False)
         self.down = nn.Parameter(drawn.to(device))
         self.down_bias = nn.Parameter(torch.zeros(width, device=device))
         self.up = nn.Parameter(torch.zeros(outputs, width, device=device))
         self.up_bias = nn.Parameter(torch.zeros(outputs, device=device))
         self.activation = activation
-        self.on = True
-        self.train(base.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in) -> (..., out); with the adapter off, what the base returns."""

@@ -9,6 +9,7 @@ Source: Liu et al. 2022, arXiv:2205.05638.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,9 +18,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from luthier.methods.beside import Beside
+from luthier.methods.beside import Beside, StandIn
 from luthier.methods.linear import Linear, features
 from luthier.methods.places import places
+from luthier.model.quantize import QuantizedLinear
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class IA3(Beside):
         """3e-3, the paper's."""
         return 3e-3
 
-    def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> dict[str, nn.Module]:
+    def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> Mapping[str, StandIn]:
         """Vectors of ones on what makes keys and values, and before the last layer of every MLP."""
         reads = {path: False for place in places(network) for path in place.keys_and_values}
         reads |= {place.mlp_output: True for place in places(network)}
@@ -45,18 +47,17 @@ class IA3(Beside):
         }
 
 
-class ScaledLinear(nn.Module):
+class ScaledLinear(StandIn):
     """Stands in for a linear layer, which it keeps as `base`, and stretches what that reads or what it returns."""
+
+    base: Linear
 
     def __init__(self, base: Linear, *, inputs: bool) -> None:
         """Starts at one. inputs: whether what the layer reads is stretched, not what it returns."""
-        super().__init__()
+        super().__init__(base)
         size = features(base)[0 if inputs else 1]
-        self.base = base.requires_grad_(False)
         self.stretch = nn.Parameter(torch.ones(size, device=base.weight.device))
         self.inputs = inputs
-        self.on = True
-        self.train(base.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in) -> (..., out); with the adapter off, what the base returns."""
@@ -69,12 +70,12 @@ class ScaledLinear(nn.Module):
     @torch.no_grad()
     def merged(self) -> Linear:
         """The base with its rows or columns, and its bias with its rows, stretched and rounded once."""
-        weight, bias = self.base.weight, self.base.bias
-        across = self.inputs != isinstance(self.base, Conv1D)  # whether an element belongs to a column of `weight`
-        weight.copy_(weight.float() * (self.stretch if across else self.stretch[:, None]))
-        if bias is not None and not self.inputs:
-            bias.copy_(bias.float() * self.stretch)
-        return self.base
+        base = self.base.unpacked() if isinstance(self.base, QuantizedLinear) else self.base
+        across = self.inputs != isinstance(base, Conv1D)  # whether an element belongs to a column of the weight
+        base.weight.copy_(base.weight.float() * (self.stretch if across else self.stretch[:, None]))
+        if base.bias is not None and not self.inputs:
+            base.bias.copy_(base.bias.float() * self.stretch)
+        return base
 
     def _stretched(self, of: Tensor) -> Tensor:
         return (of.float() * self.stretch).to(of.dtype)

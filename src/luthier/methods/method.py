@@ -16,6 +16,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from luthier.errors import ModelError
+from luthier.model.quantize import QuantizedLinear
 
 
 def lora_lr(network: PreTrainedModel) -> float:
@@ -105,7 +106,7 @@ def switched_off(network: nn.Module) -> Iterator[None]:
 
 
 def merge(network: nn.Module) -> None:
-    """Folds every adapter into the base's weights, in place, and puts the base's own modules back.
+    """Folds every adapter into the base's weights, in place, and puts the base's own modules back, none in few bits.
 
     Raises ModelError, and leaves the network alone, where one computes what no weight of the base can.
     """
@@ -119,6 +120,9 @@ def merge(network: nn.Module) -> None:
     for path, module in found.items():
         if isinstance(module, Mergeable):
             replace(network, path, module.merged())
+    for path, module in list(network.named_modules()):
+        if isinstance(module, QuantizedLinear):
+            replace(network, path, module.unpacked())
 
 
 def replace(network: nn.Module, name: str, module: nn.Module) -> None:

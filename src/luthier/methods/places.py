@@ -16,11 +16,10 @@ from typing import Final
 
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import ModelError
-from luthier.methods.full import layer_list
 from luthier.methods.linear import Linear, features
+from luthier.model.layers import layer_list
 
 KEYS_AND_VALUES: Final = re.compile(r"(k|v|key|value)(_?proj)?|w[kv]", re.IGNORECASE)
 FUSED: Final = re.compile(r"c_attn|.*kv.*|.*query_key_value.*|in_proj", re.IGNORECASE)
@@ -85,7 +84,7 @@ def _linears(layer: nn.Module, start: str, wanted: Callable[[str], bool]) -> dic
     return {
         f"{start}.{path}": module
         for path, module in layer.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and wanted(path)
+        if isinstance(module, Linear) and wanted(path)
     }
 
 

@@ -21,6 +21,8 @@ Integers: TypeAlias = NDArray[np.int64]
 
 BINS = 15
 """Source: Guo et al. 2017, "On Calibration of Modern Neural Networks"."""
+_CELLS = 2**21
+"""Drawn rows held at a time: 16 MiB in float64."""
 HOTTEST = 100.0
 """A temperature is looked for between 1 / HOTTEST and HOTTEST."""
 
@@ -60,6 +62,27 @@ class Bins:
         """(t, 3 b) -> (t,) expected calibration error: |confidence - accuracy| of a bin, weighted by its rows."""
         rows, confidence, right = np.split(totals, 3, axis=1)
         return ratio(np.abs(confidence - right).sum(axis=1), rows.sum(axis=1))
+
+
+def if_calibrated(
+    confidence: Floats, bins: Bins, together: Integers | None = None, *, draws: int, rng: np.random.Generator
+) -> Floats:
+    """(draws,) calibration errors that chance gives a model whose confidence is true, on just these rows.
+
+    confidence (n,): each row is right with its own. together (n,): rows of one group share a draw, the most that they
+    can hang together. Source: Broecker & Smith 2007, "Increasing the reliability of reliability diagrams".
+    """
+    groups = np.arange(len(confidence)) if together is None else together
+    count = int(groups.max(initial=-1)) + 1
+    member = np.eye(len(bins.edges) + 1)[bins.place(confidence)]  # (n, b)
+    believed = confidence @ member
+    size = max(1, _CELLS // max(1, len(confidence)))
+    found = []
+    for start in range(0, draws, size):
+        chance = rng.random((min(size, draws - start), count))[:, groups]
+        found.append(np.abs(believed - (chance < confidence) @ member).sum(axis=1))
+    errors: Floats = np.concatenate(found) / max(1, len(confidence))
+    return errors
 
 
 def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:

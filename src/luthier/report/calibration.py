@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from luthier.report.axis import Scale, Tick, bounds, ticks
-from luthier.report.records import Answered, Bin, Calibration, Confidence, Interval
+from luthier.report.records import Answered, Bin, Calibration, Confidence, Interval, Known
 
 WIDTH, HEIGHT = 480, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 14, 14, HEIGHT - 44
@@ -63,6 +63,8 @@ class Score:
     tuned: Interval
     cooled: Interval | None
     """At the temperature fitted on validation rows."""
+    chance: tuple[Known, ...] = ()
+    """Of a calibration error: what each of them would show at most if its confidence were true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class CalibrationView:
     calibration: Calibration
     pictures: tuple[Picture, ...]
     scores: tuple[Score, ...]
+    told: tuple[tuple[str, str, str], ...]
+    """(name, style, sentence): whether each side's confidence can be taken at its word."""
 
 
 TITLES = {
@@ -91,17 +95,20 @@ def calibration_view(found: Calibration | None) -> CalibrationView | None:
     sides = [("base", "base", found.base), ("tuned", "tuned", found.tuned)]
     if found.temperature is not None:
         sides.append(("tuned, cooled", "cooled", found.temperature.tuned))
-    return CalibrationView(found, (_reliability(sides), _abstention(sides[:2])), tuple(_scores(found)))
+    told = tuple((name, style, side.sentence) for name, style, side in sides if side.sentence)
+    return CalibrationView(found, (_reliability(sides), _abstention(sides[:2])), tuple(_scores(found)), told)
 
 
 def _scores(found: Calibration) -> list[Score]:
     cooled = found.temperature.tuned if found.temperature is not None else None
+    sides = [side for side in (found.base, found.tuned, cooled) if side is not None]
     rows = [
         Score(
             title,
             getattr(found.base, name),
             getattr(found.tuned, name),
             None if cooled is None else getattr(cooled, name),
+            tuple(side.if_calibrated[name].high for side in sides if name in side.if_calibrated),
         )
         for name, title in TITLES.items()
     ]

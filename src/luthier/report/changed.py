@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from luthier.report.records import Answer, Prediction
+from luthier.report.worse import better
 
 SHOWN = 10
 
@@ -21,11 +22,12 @@ class Change:
     """What the base said."""
     base: float
     tuned: float
+    lower_is_better: bool = False
 
     @property
     def gain(self) -> float:
-        """Tuned score minus base score."""
-        return self.tuned - self.base
+        """How much better the tuned score is than the base's."""
+        return (self.base - self.tuned) if self.lower_is_better else (self.tuned - self.base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,16 @@ class Changes:
     """All of them, largest gain first."""
     broken: tuple[Change, ...]
     """All of them, largest loss first."""
+
+    @property
+    def right_or_wrong(self) -> bool:
+        """Whether the score knows no between, so that a row can be mended or broken, not only better or worse."""
+        return all(score in (0, 1) for one in (*self.mended, *self.broken) for score in (one.base, one.tuned))
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the rows of either kind are called."""
+        return ("mended", "broken") if self.right_or_wrong else ("improved", "got worse")
 
 
 def changes(predictions: Sequence[Prediction], *, judged_by: str) -> Changes | None:
@@ -70,7 +82,7 @@ def _change(row: Prediction, name: str) -> Change | None:
     base, tuned = row.base.scores.get(name), row.tuned.scores.get(name)
     if base is None or tuned is None or not (math.isfinite(base) and math.isfinite(tuned)):
         return None
-    return Change(row, row.base, base, tuned)
+    return Change(row, row.base, base, tuned, better(name) == "lower")
 
 
 def _ordered(found: list[Change]) -> tuple[Change, ...]:

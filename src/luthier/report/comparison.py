@@ -13,13 +13,14 @@ import yaml
 from luthier.report.axis import Scale, Tick, bounds, ticks
 from luthier.report.compared import Compared, Pair, Side
 from luthier.report.curves import Chart
-from luthier.report.figures import NOTHING, count, duration, energy, memory, number, places, span, words
+from luthier.report.figures import NOTHING, count, duration, energy, memory, number, places, span
 from luthier.report.overlay import STYLES, overlaid
 from luthier.report.page import environment, placed, policy, readable, static
 from luthier.report.records import Interval as Measured
 from luthier.report.view import pairs
 from luthier.report.whiskers import LEFT, RIGHT, Whisker
 from luthier.stats import Difference, rows_needed
+from luthier.words import spelled
 
 SHOWN = 12
 """Rows shown on which the runs differ."""
@@ -167,7 +168,7 @@ def headline(found: Compared) -> str:
 
 def detail(found: Compared) -> str:
     """By how much, on how many rows."""
-    name = words(found.primary)
+    name = spelled(found.primary)
     rows = f"{name[:1].upper()}{name[1:]} on {len(found.shared):,} shared test rows"
     if len(found.sides) > 2:
         differ = sum(pair.seen for pair in found.pairs)
@@ -222,7 +223,7 @@ def _told(pair: Pair) -> PairLine:
     raised = "< 0.001" if pair.p_family < 0.001 else number(pair.p_family, 3)
     return PairLine(
         f"{pair.second} minus {pair.first}",
-        words(pair.metric),
+        spelled(pair.metric),
         _figure(pair.difference),
         _ends(pair.difference),
         raised,

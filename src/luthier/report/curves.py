@@ -12,8 +12,8 @@ from itertools import pairwise
 from statistics import fmean
 
 from luthier.report.axis import Scale, Tick, bounds, ticks
-from luthier.report.figures import words
 from luthier.report.records import Measured, Step
+from luthier.words import spelled
 
 WIDTH, HEIGHT = 480, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 14, 22, HEIGHT - 34
@@ -76,7 +76,10 @@ class Chart:
 def charts(
     steps: Sequence[Step], evaluations: Sequence[Measured], *, best: int | None, judged_by: str
 ) -> tuple[Chart, ...]:
-    """The charts worth drawing; the metric the run was judged by comes right after the loss."""
+    """The charts worth drawing; the metric the run was judged by comes right after the loss.
+
+    A metric that was measured once makes no curve, and stands in the sentence below the charts.
+    """
     held_out = [line for line in evaluations if line.split == "validation"] or list(evaluations)
     names = sorted({name for line in held_out for name in line.metrics} - {"loss"})
     names.sort(key=lambda name: name != judged_by)
@@ -84,7 +87,7 @@ def charts(
     x = Scale(0, max(last, 1), LEFT, RIGHT)
     refused = tuple(x(line.step) for line in steps if line.refused)
     drawn = [_loss(steps, held_out, x), _lines("gap", [("gap", _gap(held_out))], x)]
-    drawn += [_lines(words(name), [("validation", _metric(held_out, name))], x) for name in names]
+    drawn += [_lines(spelled(name), [("validation", _metric(held_out, name))], x) for name in names]
     return tuple(
         _chart(
             name,
@@ -95,7 +98,7 @@ def charts(
             intervals=_intervals(held_out) if name == "gap" else (),
         )
         for name, series in drawn
-        if series
+        if series and (name == "loss" or any(len(points) > 1 for _, points in series))
     )[:CHARTS]
 
 

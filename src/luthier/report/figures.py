@@ -115,14 +115,6 @@ def when(created: str) -> str:
     return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".strip()
 
 
-def words(name: str) -> str:
-    """A field's name for people: `macro_f1` as `macro F1`, `chrf` as `chrF`."""
-    return " ".join(_SPELLED.get(part, part) for part in name.split("_"))
-
-
-_SPELLED = {"f1": "F1", "bleu": "BLEU", "chrf": "chrF", "rouge": "ROUGE", "l": "L", "ter": "TER", "mcc": "MCC"}
-
-
 def visible(text: str) -> str:
     """Text with control characters made visible, so that it can neither vanish nor steer a terminal.
 

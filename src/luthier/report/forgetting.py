@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from luthier.report.figures import words
 from luthier.report.records import Comparison, Forgetting, Interval, Kept, KindOfQuestion
 from luthier.report.whiskers import IntervalPlot, interval_plot
+from luthier.words import spelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,6 @@ def forgetting_view(found: Forgetting | None) -> ForgettingView | None:
 def _kind(measure: Kept) -> Kind:
     compared = Comparison(measure.base, measure.tuned, measure.difference or Interval())
     lower = measure.kind == "text" or measure.metric in ("loss", "perplexity")
-    unit = f"{words(measure.metric)}{', lower is better' if lower else ''}"
+    unit = f"{spelled(measure.metric)}{', lower is better' if lower else ''}"
     tone = {"lost": "worse", "gained": "better"}.get(measure.word or "", "unclear")
     return Kind(measure, measure.name[:1].upper() + measure.name[1:], unit, interval_plot(compared), tone)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from luthier.report.figures import count, duration, energy, number, places, span, words
+from luthier.report.figures import count, duration, energy, number, places, span
 from luthier.report.folder import Run
 from luthier.report.records import Bar, Interval, Report
 from luthier.report.worse import worse
+from luthier.words import spelled
 
 NAMED = 3
 """Classes named; the table below has them all."""
@@ -32,7 +33,15 @@ def glance(run: Run) -> tuple[Line, ...]:
     report = run.report
     measured = (got_worse(report), *_others(report), *_forgot(report), *_bar(report)) if report.metrics else ()
     warned = (Line("watch out", one.sentence, tone="worse") for one in report.warnings)
-    return (*measured, *_cost(run), *warned, *_reads(report))
+    return (*_goes_on(report), *measured, *_cost(run), *warned, *_reads(report))
+
+
+def _goes_on(report: Report) -> tuple[Line, ...]:
+    """The runs before this one, if any, since `base` then means the nearest of them."""
+    if not report.lineage:
+        return ()
+    chain = [f"{one.run} ({', '.join(one.data)})" if one.data else one.run for one in report.lineage]
+    return (Line("goes on from", ", which went on from ".join(chain), "'base' on this page is that run's model"),)
 
 
 def got_worse(report: Report) -> Line:
@@ -43,7 +52,7 @@ def got_worse(report: Report) -> Line:
     note = f"of {of}, corrected for their number; {count(report.verdict.n)} rows" if of else "nothing else was tested"
     if not found.found:
         return Line("got worse", "nothing that these rows show", note)
-    said = [f"{words(name)} {_signed(difference)}" for name, difference in found.metrics]
+    said = [f"{spelled(name)} {_signed(difference)}" for name, difference in found.metrics]
     said += [f"{one.label} F1 {_signed(one.difference)}" for one in found.classes[:NAMED]]
     more = len(found.classes) - NAMED
     return Line("got worse", "; ".join(said) + (f"; and {more} more classes" if more > 0 else ""), note, "worse")
@@ -82,7 +91,7 @@ def _bar(report: Report) -> tuple[Line, ...]:
     return (
         Line(
             "no language model",
-            f"{bar.name}: {words(bar.metric)} {_plain(Interval(bar.value, bar.low, bar.high))}{rows}",
+            f"{bar.name}: {spelled(bar.metric)} {_plain(Interval(bar.value, bar.low, bar.high))}{rows}",
             f"the tuned model has {_plain(tuned)} on {on} rows",
             "worse" if (bar.value or 0.0) > (tuned.value or 0.0) else "",
         ),

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from luthier.report.axis import Scale, bounds, ticks
 from luthier.report.curves import BOTTOM, LEFT, MARKED, RIGHT, TOP, Chart, Points, Series, thin
-from luthier.report.figures import words
 from luthier.report.folder import Run
 from luthier.report.records import Measured
+from luthier.words import spelled
 
 Value = Callable[[Measured], float | None]
 STYLES = 6
@@ -21,7 +21,7 @@ def overlaid(runs: Sequence[tuple[str, Run]], primary: str) -> tuple[Chart, ...]
         ("validation loss", lambda line: line.metrics.get("loss")),
         ("loss on training rows", lambda line: None if line.train is None else line.train.loss),
         ("gap", lambda line: None if line.gap is None or not line.step else line.gap.value),
-        (f"{words(primary)} on validation rows", lambda line: line.metrics.get(primary)),
+        (f"{spelled(primary)} on validation rows", lambda line: line.metrics.get(primary)),
     ]
     if primary == "loss":
         wanted.pop()

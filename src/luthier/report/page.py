@@ -21,6 +21,7 @@ from luthier.report import changed, figures, ledger, texts
 from luthier.report.curves import Chart
 from luthier.report.folder import read_run
 from luthier.report.view import View, view
+from luthier.words import spelled
 
 NAME = "report.html"
 
@@ -83,13 +84,14 @@ _FILTERS: dict[str, Callable[..., object]] = {
     "count": figures.count,
     "memory": figures.memory,
     "p_value": figures.p_value,
-    "words": figures.words,
+    "words": spelled,
     "visible": figures.visible,
     "when": figures.when,
     "excerpt": texts.excerpt,
     "fold": texts.fold,
     "learned_text": texts.learned_text,
     "prose": texts.prose,
+    "typeset": texts.typeset,
 }
 
 

@@ -14,6 +14,7 @@ from luthier.evaluate.behaviour.rates import Line, Rate
 from luthier.evaluate.behaviour.slices import Cut
 from luthier.report import figures
 from luthier.report.probe_words import points, ranked, rate, sentences, span
+from luthier.words import spelled
 
 FEW = 6
 """Values of a slice that are named."""
@@ -32,7 +33,7 @@ def summary(found: Probe, *, page: Path, failed: Sequence[str]) -> RenderableTyp
 def _table(found: Probe) -> Table:
     table = _plain("failures, in %", "tuned", *(["base", "difference"] if found.base is not None else []))
     for line in ranked([line for line in found.lines if line.asked]):
-        table.add_row(Text(figures.words(line.name)), *_figures(line))
+        table.add_row(Text(spelled(line.name)), *_figures(line))
     return table
 
 
@@ -54,7 +55,7 @@ def _rate(one: Rate) -> Text:
 
 def _nowhere(found: Probe) -> list[Text]:
     """Perturbations that no row gives occasion for."""
-    names = [figures.words(line.name) for line in found.lines if not line.asked]
+    names = [spelled(line.name) for line in found.lines if not line.asked]
     return [Text(f"apply to none of these rows: {', '.join(names)}", "dim")] if names else []
 
 

@@ -10,7 +10,7 @@ from luthier.evaluate.behaviour.rates import Line, Rate
 from luthier.evaluate.behaviour.slices import FEWEST
 from luthier.report import figures
 from luthier.stats import Difference, Interval
-from luthier.words import counted
+from luthier.words import counted, spelled
 
 WEAKEST = 3
 """Perturbations that are named in a sentence."""
@@ -112,7 +112,7 @@ def _compared(found: Probe) -> list[str]:
         return ["No single perturbation shows a sure difference between base and tuned (Holm)."]
     told = [(found_less, "fewer"), (found_more, "more")]
     return [
-        f"Surely {word} failures than the base (Holm): {', '.join(map(figures.words, names))}."
+        f"Surely {word} failures than the base (Holm): {', '.join(map(spelled, names))}."
         for names, word in told
         if names
     ]
@@ -133,7 +133,7 @@ def _share(one: Rate) -> str:
 
 
 def _metric(found: Probe) -> str:
-    return figures.words(judged_by(found.plan.task))
+    return spelled(judged_by(found.plan.task))
 
 
 def _value(line: Line) -> float:

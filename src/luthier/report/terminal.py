@@ -17,7 +17,7 @@ from luthier.report.folder import read_run
 from luthier.report.page import NAME
 from luthier.report.records import Interval
 from luthier.report.view import MetricRow, View, view
-from luthier.words import counted
+from luthier.words import counted, spelled
 
 MENDED = 3
 CLIP = 160
@@ -30,8 +30,8 @@ def summary(run: Path) -> RenderableType:
     Raises RunError naming the file of the run that is missing or damaged.
     """
     seen = view(read_run(run))
-    parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), *_reads(seen), Text()]
-    parts += [_Metrics(seen), *_bar(seen), *_mended(seen)] if seen.metrics else []
+    parts: list[RenderableType] = [Text(), *_goes_on(seen), _sentence(seen), *_on_all(seen), *_reads(seen), Text()]
+    parts += [_Metrics(seen), *_signed(seen), *_bar(seen), *_mended(seen)] if seen.metrics else []
     parts += _others(seen)
     parts += [*_forgotten(seen), *_warned(seen), *_cost(seen)]
     return Group(*parts, Text.assemble(("report  ", "dim"), str(run / NAME)))
@@ -40,6 +40,16 @@ def summary(run: Path) -> RenderableType:
 def _sentence(seen: View) -> Text:
     colour = {"better": "bold green", "worse": "bold red"}.get(seen.report.verdict.word, "bold yellow")
     return Text(figures.visible(seen.sentence), style=colour)
+
+
+def _goes_on(seen: View) -> list[Text]:
+    """The run before this one, if any, since `base` then means its model."""
+    before = seen.report.lineage
+    return (
+        [Text(figures.visible(f"'base' is the model of {before[0].run}, which this run went on from."))]
+        if before
+        else []
+    )
 
 
 def _warned(seen: View) -> list[Text]:
@@ -60,7 +70,7 @@ def _others(seen: View) -> list[RenderableType]:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict")
     for one in seen.report.tasks:
-        title = f"{one.name}\n{figures.words(one.metric)}, {counted(one.n, 'row')}"
+        title = f"{one.name}\n{spelled(one.metric)}, {counted(one.n, 'row')}"
         ends = (_interval(one.base, "\n"), _interval(one.tuned, "\n"), _interval(one.difference, "\n", signed=True))
         table.add_row(Text(figures.visible(title)), *ends, Text(one.word))
     return [Text(), table, Text()]
@@ -89,8 +99,14 @@ def _on_all(seen: View) -> list[Text]:
     judged = next(iter(seen.metrics), None)
     if judged is None or judged.whole is None:
         return []
-    title = f"On all {seen.whole:,} test rows the tuned model has {figures.words(judged.name)} "
+    title = f"On all {seen.whole:,} test rows the tuned model has {spelled(judged.name)} "
     return [Text.assemble(title, _interval(judged.whole), ".")]
+
+
+def _signed(seen: View) -> list[Text]:
+    """How sacreBLEU counted what it counts."""
+    signatures = seen.report.task.signatures.items()
+    return [Text(figures.visible(f"{spelled(name)}: {signature}"), style="dim") for name, signature in signatures]
 
 
 def _reads(seen: View) -> list[Text]:
@@ -106,8 +122,9 @@ def _bar(seen: View) -> list[Text]:
         return []
     best = max(bars, key=lambda bar: bar.value or 0.0)
     of = f" on {best.n:,} {best.part} rows".replace("  ", " ") if best.n else ""
-    span = figures.span(best.low, best.high, 3)
-    value = f"{figures.words(best.metric)} {figures.number(best.value, 3)} {span}"
+    decimals = figures.places(best.value, best.low, best.high)
+    span = figures.span(best.low, best.high, decimals)
+    value = f"{spelled(best.metric)} {figures.number(best.value, decimals)} {span}"
     return [Text.assemble(("\nThe bar without a language model: ", "dim"), f"{best.name}, {value}{of}")]
 
 
@@ -136,7 +153,7 @@ def _table(rows: Sequence[tuple[Text, ...]]) -> Table:
 def _cells(row: MetricRow, between: str) -> tuple[Text, ...]:
     compared = row.comparison
     return (
-        Text(figures.visible(figures.words(row.name))),
+        Text(figures.visible(spelled(row.name))),
         _interval(compared.base, between),
         _interval(compared.tuned, between),
         _interval(compared.difference, between, signed=True),
@@ -155,7 +172,8 @@ def _mended(seen: View) -> list[RenderableType]:
     if seen.changes is None or not seen.changes.mended:
         return []
     total, rows = len(seen.changes.mended), seen.changes.mended[:MENDED]
-    title = Text(f"\nMended rows ({len(rows)} of {total:,})", style="bold")
+    told = f"{'were ' if seen.changes.right_or_wrong else ''}{seen.changes.names[0]}"
+    title = Text(f"\nRows that {told} ({len(rows)} of {total:,})", style="bold")
     return [title, *(_row(change) for change in rows)]
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from luthier.report.figures import visible
+from luthier.report.figures import MINUS, visible
 
 HEAD = 700
 """Characters of an answer shown at once; the rest opens on demand."""
@@ -65,6 +65,15 @@ def learned_text(text: str) -> str:
         half = LONGEST // 2
         text = f"{text[:half]} [… {len(text) - LONGEST:,} characters …] {text[-half:]}"
     return text.replace("\n", "↵\n")
+
+
+def typeset(text: str) -> str:
+    """A sentence of ours as it is printed: a minus is one, and no line ends between a number and its per cent."""
+    return _UNIT.sub("\\1\N{NO-BREAK SPACE}%", _NEGATIVE.sub(MINUS, visible(text)))
+
+
+_NEGATIVE = re.compile(r"(?<![\w.)\]/-])-(?=\d)")
+_UNIT = re.compile(r"(\d) %")
 
 
 def prose(text: str) -> Markup:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from luthier.report.calibration import CalibrationView, calibration_view
 from luthier.report.changed import Changes, changes
 from luthier.report.curves import Chart, charts
-from luthier.report.figures import NOTHING, count, duration, energy, finite, memory, number, places, words
+from luthier.report.figures import NOTHING, count, duration, energy, finite, memory, number, places
 from luthier.report.folder import Run
 from luthier.report.forgetting import ForgettingView, forgetting_view
 from luthier.report.glance import Line, best_bar, glance
@@ -16,6 +16,7 @@ from luthier.report.ledger import Ledger, ledger, worst_first
 from luthier.report.records import Bar, ClassResult, Comparison, Confusion, Interval, Report, Verdict
 from luthier.report.whiskers import IntervalPlot, interval_plot
 from luthier.types import Issue
+from luthier.words import spelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def sentence(verdict: Verdict) -> str:
         return verdict.sentence
     decimals = places(verdict.base.value, verdict.tuned.value)
     before, after = (number(each.value, decimals) for each in (verdict.base, verdict.tuned))
-    return f"{verdict.word.capitalize()}: {words(verdict.metric)} {before} before tuning, {after} after."
+    return f"{verdict.word.capitalize()}: {spelled(verdict.metric)} {before} before tuning, {after} after."
 
 
 def divided(sentence: str) -> tuple[str, str]:
@@ -184,8 +185,10 @@ def _key_numbers(run: Run, judged: MetricRow) -> tuple[Pair, ...]:
     report, took = run.report, run.report.cost.took
     trained = run.data.splits.get("train")
     best = "" if report.best_step is None else f"best at step {count(report.best_step)}"
+    if report.averaged:
+        best = f"best is the mean of steps {', '.join(map(count, report.averaged))}"
     found = (
-        Pair(words(judged.name), number(judged.comparison.tuned.value, judged.decimals), _from_base(judged)),
+        Pair(spelled(judged.name), number(judged.comparison.tuned.value, judged.decimals), _from_base(judged)),
         Pair("test rows", count(report.verdict.n), "the same for both models" if report.verdict.n else ""),
         Pair("rows trained on", count(trained.rows if trained else None), _passes(run)),
         Pair("steps", count(report.steps), f"{best}, stopped early" if report.stopped_early else best),
@@ -203,7 +206,13 @@ def _from_base(judged: MetricRow) -> str:
 
 def _passes(run: Run) -> str:
     epochs = max((step.epoch for step in run.steps if step.epoch is not None), default=None)
-    return "" if epochs is None else f"{number(epochs, 1)} passes"
+    return "" if epochs is None else _counted_passes(epochs)
+
+
+def _counted_passes(epochs: float) -> str:
+    """`1 pass`, `2.5 passes`."""
+    shown = f"{round(epochs, 1):g}"
+    return f"{shown} {'pass' if shown == '1' else 'passes'}"
 
 
 def _of_all(report: Report) -> str:

@@ -9,22 +9,32 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from luthier.errors import RunError
 from luthier.report import comparison
 from luthier.report.compared import Compared, as_json, compare
-from luthier.report.figures import number, places, span, visible, words
+from luthier.report.figures import number, places, span, visible
+from luthier.run.files import write_json
 from luthier.stats import Interval
 from luthier.types import Json
+from luthier.words import spelled
 
 FEW = 5
 """Runs whose columns are kept whole on a terminal."""
 
 
-def compared(folders: Sequence[Path], out: Path) -> tuple[RenderableType, dict[str, Json]]:
-    """Compares the runs and writes the page; what a person is shown, and what a machine is given."""
-    found = compare(folders)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    page = comparison.write(found, out)
-    return _shown(found, page), {**as_json(found), "sentence": comparison.sentence(found), "page": str(page)}
+def compared(runs: Sequence[Path], out: Path) -> tuple[RenderableType, dict[str, Json]]:
+    """Compares the runs and writes compare.html and compare.json into `out`; what people see, and what machines get.
+
+    Raises RunError where `out` is a file, and what comparing raises.
+    """
+    found = compare(runs)
+    if out.is_file():
+        raise RunError(f"--out {out}: a file; name a folder, which compare.html and compare.json are written to")
+    out.mkdir(parents=True, exist_ok=True)
+    page = comparison.write(found, out / "compare.html")
+    facts: dict[str, Json] = {**as_json(found), "sentence": comparison.sentence(found)}
+    write_json(out / "compare.json", facts)
+    return _shown(found, page), {**facts, "page": str(page)}
 
 
 def _shown(found: Compared, page: Path) -> RenderableType:
@@ -43,7 +53,7 @@ def _metrics(found: Compared) -> Table:
     for side in found.sides:
         table.add_column(Text(visible(side.name)), justify="right", no_wrap=len(found.sides) < FEW)
     for metric, runs in found.metrics.items():
-        table.add_row(words(metric), *(_cell(one) for one in runs.values()))
+        table.add_row(spelled(metric), *(_cell(one) for one in runs.values()))
     return table
 
 

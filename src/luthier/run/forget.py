@@ -31,17 +31,18 @@ from luthier.evaluate.forgetting import (
     read,
     readings,
     sample_base,
+    together,
 )
 from luthier.evaluate.forgetting.marking import right
 from luthier.evaluate.forgetting.texts import passages, prompts, questions
 from luthier.evaluate.question import Progress
 from luthier.methods import switched_off
-from luthier.model.accept import open_model
 from luthier.model.divergence import Reference, reference
 from luthier.model.load import Model
 from luthier.run.assess import judge
 from luthier.run.earlier import Earlier
 from luthier.run.files import read_json, write_json, write_text
+from luthier.run.parent import comes_off, opened_before
 from luthier.run.prepare import Prepared
 from luthier.run.show import Show
 from luthier.types import Json
@@ -108,7 +109,7 @@ def after(prepared: Prepared, folder: Path, base: Before | None, show: Show) -> 
     for at, (tuned, was) in enumerate(zip(found, base.earlier, strict=True), start=1):
         write_predictions(folder / FOLDER / f"file-{at}.jsonl", tuned.rows, was.rows)
         (folder / FOLDER / f"base-file-{at}.jsonl").unlink(missing_ok=True)
-    return _told(measures, base, said, prepared, seconds=base.seconds + monotonic() - started)
+    return _told(together(measures), base, said, prepared, seconds=base.seconds + monotonic() - started)
 
 
 def overdrawn(report: Mapping[str, Json]) -> str | None:
@@ -166,18 +167,20 @@ def _kept(prepared: Prepared, place: Path) -> Before:
 @contextmanager
 def base_of(prepared: Prepared, *, trained: bool) -> Iterator[Model]:
     """The base as it computes: the same weights with the adapter off, else this model before, or one opened anew."""
-    method = prepared.recipe.method
-    if method.removable or (method.starts_as_base and not trained):
+    recipe = prepared.recipe
+    if comes_off(recipe):
         with switched_off(prepared.model.network):
             yield prepared.model
+    elif not trained and (recipe.parent or recipe.method.starts_as_base):
+        yield prepared.model
     else:
-        yield open_model(prepared.recipe.model, masters=True)
+        yield opened_before(recipe)
 
 
 @contextmanager
 def _base_side(prepared: Prepared) -> Iterator[Callable[[Batch], Reference]]:
     """The base's side of a batch, once the model is tuned."""
-    if not prepared.recipe.method.removable:
+    if not comes_off(prepared.recipe):
         with base_of(prepared, trained=True) as opened:
             yield lambda batch: reference(opened, batch)
         return

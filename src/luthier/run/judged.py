@@ -1,15 +1,11 @@
-"""`luthier evaluate`: any number of runs, adapters and models on the same rows, as a table or JSON."""
+"""`luthier evaluate`: any number of runs, adapters and models asked the same rows by one task, and compared."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from luthier.data.read import ReadOptions
 from luthier.errors import DataError
@@ -19,26 +15,17 @@ from luthier.evaluate import (
     Interval,
     Slice,
     TaskOptions,
-    calibration_json,
     differences,
-    lower_is_better,
     sliced,
     stated,
-    verdict_json,
 )
 from luthier.evaluate.measure import samples
 from luthier.evaluate.reads import Read
-from luthier.evaluate.reads import told as earlier
-from luthier.evaluate.tables import difference_json, interval_json
 from luthier.evaluate.verdict import Verdict
-from luthier.report import figures
 from luthier.run.assess import Ground, assess
-from luthier.run.looks import reads_json
 from luthier.run.show import Show
 from luthier.run.targets import Target, target
 from luthier.stats import family, interval, paired
-from luthier.types import Json
-from luthier.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +86,6 @@ class Compared:
     def primary(self) -> str:
         """The metric that decides."""
         return next(iter(self.columns.values())).task.primary
-
-
-def judged(targets: Sequence[str], asked: Asked, *, as_json: bool) -> int:
-    """Judges each target and prints the figures with their 95 % intervals and their differences from the first."""
-    found = compared(targets, asked, Show(silent=as_json))
-    if as_json:
-        print(json.dumps(_json(found), ensure_ascii=False, indent=1))
-        return 0
-    console = Console(emoji=False, highlight=False, soft_wrap=True)
-    console.print(_table(found))
-    for line in _told(found):
-        console.print("\n" + line, markup=False)
-    return 0
 
 
 def compared(targets: Sequence[str], asked: Asked, show: Show) -> Compared:
@@ -210,111 +184,3 @@ def _on(cut: Slice, columns: Mapping[str, Evaluation]) -> dict[str, Cell]:
         apart = None if sample is first else paired(first, sample, resamples=one.resamples, rng=next(rngs))
         cells[name] = Cell(interval(sample, resamples=one.resamples, rng=next(rngs)), apart)
     return cells
-
-
-def _table(found: Compared) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    table.add_column("metric")
-    for name, one in found.columns.items():
-        table.add_column(Text(f"{name}\n{counted(len(one.rows), 'row')}"), justify="right")
-    for metric, cells in found.cells.items():
-        table.add_row(Text(figures.words(metric)), *map(_cell, cells.values()))
-    by = None
-    for part in found.parts:
-        if part.slice.by != by:
-            by = part.slice.by
-            table.add_row()
-            table.add_row(Text(f"{figures.words(found.primary)} by {by}", style="dim"))
-        title = f"{part.slice.value} ({counted(len(part.slice.ids), 'row')})"
-        table.add_row(Text(figures.visible(title)), *map(_cell, part.cells.values()))
-    return table
-
-
-def _cell(cell: Cell) -> Text:
-    """The value with its interval, and below it the difference from the first, bold where it is beyond chance."""
-    told = Text(_span(cell.interval))
-    if cell.difference is not None:
-        apart = cell.difference
-        told.append(
-            "\n" + _span(Interval(apart.value, apart.low, apart.high), signed=True), "bold" if cell.seen else "dim"
-        )
-    return told
-
-
-def _span(found: Interval, *, signed: bool = False) -> str:
-    decimals = figures.places(found.value, found.low, found.high)
-    value = figures.number(found.value, decimals, signed=signed)
-    return f"{value} {figures.span(found.low, found.high, decimals, signed=signed)}"
-
-
-def _told(found: Compared) -> list[str]:
-    """What was found, in sentences: a run against its base, and the others against the first."""
-    told = [verdict.sentence for verdict in found.verdicts.values()]
-    first, *others = found.columns
-    told += [_sentence(found, first, name) for name in others if first != f"{name} (base)"]
-    before = next(iter(found.looks.values()))
-    told += [earlier(before)] if before else []
-    signed = {text for one in found.columns.values() for text in map(": ".join, one.signatures.items())}
-    return [*told, *sorted(signed)]
-
-
-def _sentence(found: Compared, first: str, name: str) -> str:
-    metric = found.primary
-    cell, before = found.cells[metric][name], found.cells[metric][first].interval
-    apart, n = cell.difference, len(found.columns[name].rows)
-    assert apart is not None, f"{name} is compared with {first}"
-    word = "no different, as far as these rows can tell"
-    if cell.seen:
-        word = "better" if (apart.value > 0) != lower_is_better(metric) else "worse"
-    size = _span(Interval(apart.value, apart.low, apart.high), signed=True)
-    p = "p < 0.001" if cell.p_family < 0.001 else f"p = {cell.p_family:.3f}"
-    many = len(found.columns) - 1
-    p += f" among {many} models (Holm)" if many > 1 else ""
-    decimals = figures.places(cell.interval.value, before.value)
-    values = [figures.number(one.value, decimals) for one in (cell.interval, before)]
-    facts = f"{figures.words(metric)} {values[0]} against {values[1]} on {counted(n, 'row')}"
-    return f"{name} against {first}: {word}. {facts} (difference {size}, 95 % interval, {p})."
-
-
-def _json(found: Compared) -> dict[str, Json]:
-    first, *_ = found.columns
-    models: dict[str, Json] = {
-        name: {
-            "n": len(one.rows),
-            "metrics": {metric: interval_json(i) for metric, i in one.metrics.items()},
-            "signatures": dict(one.signatures),
-            "calibration": _calibration(one),
-        }
-        for name, one in found.columns.items()
-    }
-    return {
-        "first": first,
-        "primary": found.primary,
-        "models": models,
-        "differences": {metric: _apart(cells) for metric, cells in found.cells.items()},
-        "slices": [
-            {
-                "by": part.slice.by,
-                "value": part.slice.value,
-                "n": len(part.slice.ids),
-                "models": {name: interval_json(cell.interval) for name, cell in part.cells.items()},
-                "differences": _apart(part.cells),
-            }
-            for part in found.parts
-        ],
-        "verdicts": {name: verdict_json(verdict) for name, verdict in found.verdicts.items()},
-        "reads": {name: reads_json(before) for name, before in found.looks.items()},
-    }
-
-
-def _apart(cells: Mapping[str, Cell]) -> dict[str, Json]:
-    return {
-        name: difference_json(cell.difference, cell.p_family)
-        for name, cell in cells.items()
-        if cell.difference is not None
-    }
-
-
-def _calibration(one: Evaluation) -> Json:
-    made = calibration_json(one, one)
-    return None if made is None else made["tuned"]

@@ -17,7 +17,7 @@ from luthier.metrics import named
 from luthier.run.prepare import Prepared
 from luthier.stats import FEWEST, clusters, independent_groups, reach, visible
 from luthier.types import Json
-from luthier.words import counted
+from luthier.words import counted, spelled
 
 RIGHT_OR_WRONG = ("accuracy", "exact", "numeric")
 WORST = 0.5
@@ -57,9 +57,8 @@ class Visible:
         rows = counted(self.n, "test row") + (f" in {counted(self.groups, 'group')}" if self.groups else "")
         if (self.groups or self.n) < FEWEST:
             return f"{rows} can show no difference at all: it takes at least {FEWEST} that differ"
-        least = (
-            f"{rows} can show a difference in {self.metric} of {self._amount(self.difference)} or more, 4 times in 5"
-        )
+        difference = f"{spelled(self.metric)} of {self._amount(self.difference)}"
+        least = f"{rows} can show a difference in {difference} or more, 4 times in 5"
         return f"{least}{self._assumed()}; {self._more()}"
 
     def _assumed(self) -> str:

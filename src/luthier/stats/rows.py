@@ -25,8 +25,12 @@ def rows_needed(difference: Difference, n: int) -> int | None:
 
 
 def smallest_visible(difference: Difference, n: int, rows: int) -> float:
-    """The difference that `rows` rows show in 4 of 5 tries, judged from n measured ones."""
-    return visible(difference.spread * sqrt(n), rows)
+    """The difference that `rows` rows show in 4 of 5 tries, judged from n measured ones.
+
+    Never smaller than it is where FEWEST of the rows differ, by as much as those that did.
+    """
+    each = abs(difference.value) * n / difference.differing if difference.differing else 0.0
+    return max(visible(difference.spread * sqrt(n), rows), each * FEWEST / rows)
 
 
 def visible(spread: float, rows: float) -> float:

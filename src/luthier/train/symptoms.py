@@ -2,7 +2,8 @@
 
 Every rule compares two looks on the same rows, row by row, and speaks only of a change that is larger than a stated
 share of the loss *and* than the noise of the rows: the 95 % interval excludes 0, and so does the test after
-Bonferroni's correction for the looks there were to choose from. Not here: what a run is judged by, its test rows.
+Bonferroni's correction for the looks there were to choose from. That a run does nothing is said of a change that is
+small, or that enough rows do not show. Not here: what a run is judged by, its test rows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from luthier.stats import LEVEL, Difference, paired
+from luthier.stats import FEWEST, LEVEL, Difference, paired
 from luthier.train.course import Course, Seen
 from luthier.train.look import Losses
 from luthier.train.unwatched import risen, unchanged
@@ -76,7 +77,7 @@ def _not_finite(course: Course) -> Symptom | None:
 
 
 def _diverges(course: Course, lr: float, best_step: int | None) -> Symptom | None:
-    remedy = f"Lower train.lr (now {lr:g}), or raise train.warmup."
+    remedy = f"Lower train.lr (now {lr:.3g}), or raise train.warmup."
     if len(course.looks) < 2:
         told = risen(course.steps, share=BROKEN, nats=BROKEN_NATS)
         return (
@@ -99,7 +100,7 @@ def _does_nothing(course: Course, lr: float) -> Symptom | None:
     remedy = (
         "train.lr is 0: only a control needs that."
         if lr == 0
-        else f"Raise train.lr (now {lr:g}; ten times as much is worth a try), or train for more epochs."
+        else f"Raise train.lr (now {lr:.3g}; ten times as much is worth a try), or train for more epochs."
     )
     if len(course.looks) < 2:
         told = unchanged(course.steps, share=NOTHING)
@@ -110,7 +111,8 @@ def _does_nothing(course: Course, lr: float) -> Symptom | None:
         )
     first, last = course.looks[0], course.looks[-1]
     change = _change(first.train, last.train)
-    if _certain(change, 1) and -change.value >= NOTHING * first.train.mean:
+    could_tell = last.train.rows >= FEWEST
+    if -change.value >= NOTHING * first.train.mean and (_certain(change, 1) or not could_tell):
         return None
     return Symptom(
         "does nothing",
@@ -176,9 +178,10 @@ def _certain(change: Difference, chosen_from: int) -> bool:
 
 
 def _told(before: Losses, after: Losses, change: Difference) -> str:
+    ends = f"{change.low:+.2g} to {change.high:+.2g}"
     return (
-        f"{before.mean:.3g} to {after.mean:.3g} nats a token ({change.value:+.2g}, 95 % interval {change.low:+.2g} to "
-        f"{change.high:+.2g}, {after.rows:,} rows)"
+        f"{before.mean:#.3g} to {after.mean:#.3g} nats a token "
+        f"({change.value:+.2g}, 95 % interval {ends}, {after.rows:,} rows)"
     )
 
 

@@ -8,7 +8,7 @@ compare.py   before beside after, with paired intervals, and a budget
 tell.py      in words, and for report.json
 """
 
-from luthier.evaluate.forgetting.compare import Measure, by_kind, drifted, of_file, probe, read
+from luthier.evaluate.forgetting.compare import Measure, by_kind, drifted, of_file, probe, read, together
 from luthier.evaluate.forgetting.distance import Drift, drift, sample_base, tokens_of_forgetting
 from luthier.evaluate.forgetting.measure import Reading, answers, readings
 from luthier.evaluate.forgetting.options import ForgettingOptions
@@ -30,6 +30,7 @@ __all__ = [
     "readings",
     "sample_base",
     "summed",
+    "together",
     "tokens_of_forgetting",
     "told",
 ]

@@ -1,14 +1,14 @@
 """Before beside after: each measure with paired intervals, what is called lost, and whether a budget was overdrawn.
 
-A loss is called one only where it is seen (the 95 % interval excludes 0, and the test agrees) and is worth a word: a
-hundredth of the measure's scale, or of the base's bits per byte, which tell differences far below that. How far the
-model went from its base is told beside them and is no loss by itself.
+A loss is called one only where it is seen (the 95 % interval excludes 0, and the test agrees, though it is one of
+several: Holm) and is worth a word: a hundredth of the measure's scale, or of the base's bits per byte, which tell
+differences far below that. How far the model went from its base is told beside them and is no loss by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -22,7 +22,7 @@ from luthier.evaluate.task import LOSSES
 from luthier.evaluate.verdict import differences
 from luthier.metrics import named
 from luthier.metrics.metric import ratio
-from luthier.stats import Difference, Floats, Interval, Sample, interval, paired
+from luthier.stats import Difference, Floats, Interval, Sample, family, interval, paired
 
 Word: TypeAlias = Literal["lost", "gained", "no loss seen"]
 
@@ -49,6 +49,20 @@ class Measure:
     scale: float | None
     """What a difference is measured against: the metric's best value, the base's bits per byte; None where neither."""
     higher_is_better: bool
+    p_family: float | None = None
+    """The difference's p among all measures that are told with it (`together`); None of one that stands alone."""
+
+    @property
+    def p(self) -> float:
+        """What the claim of a difference rests on; 1 where there is none."""
+        if self.difference is None:
+            return 1.0
+        return self.difference.p if self.p_family is None else self.p_family
+
+    @property
+    def seen(self) -> bool:
+        """Whether there is a difference beyond chance."""
+        return self.difference is not None and self.difference.seen_at(self.p)
 
     @property
     def drop(self) -> float | None:
@@ -60,15 +74,21 @@ class Measure:
     @property
     def word(self) -> Word:
         """What is claimed."""
-        if self.drop is None or self.difference is None or not self.difference.seen or abs(self.drop) < WORTH_A_WORD:
+        if self.drop is None or not self.seen or abs(self.drop) < WORTH_A_WORD:
             return "no loss seen"
         return "lost" if self.drop > 0 else "gained"
 
     def over(self, max_drop: float | None) -> bool:
         """Whether the loss is seen and larger than a recipe allows: of answers, not of bits per byte."""
-        if max_drop is None or self.kind not in ("probe", "file") or self.drop is None or self.difference is None:
+        if max_drop is None or self.kind not in ("probe", "file") or self.drop is None:
             return False
-        return self.difference.seen and self.drop > max_drop
+        return self.seen and self.drop > max_drop
+
+
+def together(measures: Sequence[Measure]) -> list[Measure]:
+    """The measures of one run, whose losses are claimed at once: p of each among all of them (Holm)."""
+    raised = family({at: one.difference for at, one in enumerate(measures) if one.difference is not None})
+    return [replace(one, p_family=raised.get(at)) for at, one in enumerate(measures)]
 
 
 def probe(before: Mapping[str, str], after: Mapping[str, str], *, resamples: int, seed: int) -> Measure | None:

@@ -35,7 +35,8 @@ class ForgettingOptions:
     max_drop: float | None = None
     """Largest loss allowed, as a share of the scale: 0.05 is five points of the general questions' accuracy, and of the
     deciding metric of each named file (one that has a best value: not loss or perplexity). A run whose loss is larger,
-    and is seen (its 95 % interval excludes 0), fails: all is written, and the exit code is 1. None allows any."""
+    and is seen (its 95 % interval excludes 0, and the test agrees though several are made), fails: all is written, and
+    the exit code is 1. None allows any."""
 
     def __post_init__(self) -> None:
         bounds = [

@@ -8,6 +8,7 @@ from luthier.evaluate.forgetting.compare import Measure
 from luthier.evaluate.tables import difference_json, interval_json
 from luthier.metrics import metrics
 from luthier.types import Json
+from luthier.words import spelled
 
 
 def told(measure: Measure, max_drop: float | None = None) -> str:
@@ -56,7 +57,7 @@ def _json(measure: Measure, max_drop: float | None) -> dict[str, Json]:
         "of": measure.of,
         "base": interval_json(measure.base),
         "tuned": interval_json(measure.tuned),
-        "difference": None if measure.difference is None else difference_json(measure.difference),
+        "difference": None if measure.difference is None else difference_json(measure.difference, measure.p_family),
         "drop": measure.drop,
         "word": None if measure.difference is None else measure.word,
         "sentence": told(measure, max_drop),
@@ -69,14 +70,14 @@ def _figures(measure: Measure) -> str:
     assert found is not None, f"{measure.name} has no difference"
     before, after = measure.base.value, measure.tuned.value
     rows = f"{measure.n:,} {measure.of}"
-    if (found.low > 0 or found.high < 0) and not found.seen:
-        rows = f"p = {found.p:.3f}, {rows}"  # the interval alone would say that it is seen
+    if (found.low > 0 or found.high < 0) and not measure.seen:  # the interval alone would say that it is seen
+        rows = f"p = {measure.p:.3f}{'' if measure.p_family is None else ' among all measures'}, {rows}"
     if _is_share(measure):
         ends = f"{100 * found.value:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-        unit = "right" if measure.kind == "probe" else _spelled(measure.metric)
+        unit = "right" if measure.kind == "probe" else spelled(measure.metric)
         return f"{100 * before:.1f} % {unit} before, {100 * after:.1f} % after ({ends}, {rows})"
     ends = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-    return f"{before:.3f} {_spelled(measure.metric)} before, {after:.3f} after ({ends}, {rows})"
+    return f"{before:.3f} {spelled(measure.metric)} before, {after:.3f} after ({ends}, {rows})"
 
 
 def _meaning(measure: Measure, max_drop: float | None) -> str:
@@ -84,15 +85,11 @@ def _meaning(measure: Measure, max_drop: float | None) -> str:
         return f"it forgot, more than the {_points(max_drop or 0)} points allowed"
     if measure.word != "no loss seen":
         return {"lost": "it forgot", "gained": "better than before"}[measure.word]
-    return "no loss worth a word" if measure.difference is not None and measure.difference.seen else "no loss seen"
+    return "no loss worth a word" if measure.seen else "no loss seen"
 
 
 def _is_share(measure: Measure) -> bool:
     return measure.metric in metrics and metrics[measure.metric].top == 1
-
-
-def _spelled(metric: str) -> str:
-    return metric.replace("_", " ")
 
 
 def _points(share: float) -> str:

@@ -17,6 +17,7 @@ from luthier.report.records.evidence import (
     Beside,
     Bin,
     Calibration,
+    Chance,
     Confidence,
     Forgetting,
     Kept,
@@ -28,17 +29,19 @@ from luthier.report.records.evidence import (
 )
 from luthier.report.records.lines import Answer, Data, File, Measured, Prediction, Row, Split, Step
 from luthier.report.records.number import Comparison, Interval, Known, finite_or_none
-from luthier.report.records.report import IssueCount, Piece, Report, ShownRow
+from luthier.report.records.report import Ancestor, IssueCount, Piece, Report, ShownRow
 from luthier.report.records.verdict import Accuracy, Bar, ClassResult, Confusion, OnAll, OtherTask, Reads, Task, Verdict
 
 __all__ = [
     "Accuracy",
+    "Ancestor",
     "Answer",
     "Answered",
     "Bar",
     "Beside",
     "Bin",
     "Calibration",
+    "Chance",
     "ClassResult",
     "Comparison",
     "Confidence",

@@ -74,6 +74,16 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Chance:
+    """What calibration error chance alone gives."""
+
+    high: Known = None
+    """95 of 100 models whose confidence is true show no more on as many rows."""
+    p: Known = None
+    miscalibrated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Confidence:
     """How far one model's confidence can be trusted."""
 
@@ -83,6 +93,9 @@ class Confidence:
     log_loss: Interval = field(default_factory=Interval)
     coverage_area: Interval = field(default_factory=Interval)
     out_of_scope_auroc: Interval = field(default_factory=Interval)
+    if_calibrated: Mapping[str, Chance] = field(default_factory=dict)
+    """By the calibration error's name."""
+    sentence: str = ""
     reliability: tuple[Bin, ...] = ()
     abstention: tuple[Answered, ...] = ()
 

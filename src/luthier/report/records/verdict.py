@@ -47,6 +47,8 @@ class Task:
     labels: tuple[str, ...] | None = None
     max_new_tokens: int = 256
     """Most tokens an answer was allowed."""
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    """sacreBLEU's, by metric: which version counted what how."""
 
 
 @dataclass(frozen=True, slots=True)
