@@ -19,8 +19,9 @@ def settings(
     """List every setting of a recipe with its default and what it means."""
     from luthier.run.settings import settings as listed
     from luthier.run.settings import told as shown
+    from luthier.search.options import SearchOptions
 
-    found = listed(words or [])
+    found = listed(words or [], {"search": SearchOptions})
     if as_json:
         return printed({one.name: {"default": one.default, "meaning": one.meaning} for one in found}, as_json=True)
     Console(emoji=False, highlight=False, soft_wrap=False).print(shown(found))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -102,6 +102,13 @@ class Base(Protocol):
         """
 
 
+class Routing(Protocol):
+    """Several adapters on one network, told before each forward whose the rows are."""
+
+    def over(self, adapter: Tensor) -> AbstractContextManager[None]:
+        """While it is open, row i of every layer's input goes through adapter[i]: (rows,), never decreasing."""
+
+
 class Below(Protocol):
     """What is known of a batch's hidden states at the cut."""
 
@@ -145,6 +152,8 @@ class Model:
     """Why it is not shared; empty where it is."""
     base: Base | None = None
     """What it was before it was tuned, where an objective needs that."""
+    routing: Routing | None = None
+    """Where the network carries several adapters."""
     trunk: Trunk | None = None
     """What its lowest layers compute, where that never changes and is kept."""
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from itertools import pairwise
+from types import MappingProxyType
 
 from rich.table import Table
 from rich.text import Text
 
-from luthier.recipe import DEFAULTS, PLUGS, SECTIONS
+from luthier.recipe import DEFAULTS, FROM, PLUGS, SECTIONS
 from luthier.types import Json
 
 
@@ -25,14 +26,20 @@ class Setting:
     meaning: str
 
 
-def settings(words: Sequence[str] = ()) -> list[Setting]:
-    """All settings whose name or meaning holds every word; those of a plug-in under its kind's name."""
+def settings(words: Sequence[str] = (), more: Mapping[str, type] = MappingProxyType({})) -> list[Setting]:
+    """All settings whose name or meaning holds every word; those of a plug-in under its kind's name.
+
+    more: sections that a room above a run's reads.
+    """
     found = [setting for name, shape in SECTIONS.items() for setting in _of(name, shape)]
     for kind, shapes in PLUGS.items():
         found.append(Setting(kind, DEFAULTS[kind], f"One of {', '.join(shapes)}, or module:Class."))
         for plug, shape in shapes.items():
             found += [Setting(s.name, s.default, f"({plug}) {s.meaning}") for s in _of(kind, shape)]
     found.append(Setting("run", "runs/NAME", "Folder that everything of the run is written to."))
+    going_on = "A finished run, whose tuned model is gone on from; what a recipe leaves out is then as in that run."
+    found.append(Setting(FROM, None, going_on))
+    found += [setting for name, shape in more.items() for setting in _of(name, shape)]
     wanted = [word.casefold() for word in words]
     return [one for one in found if all(word in f"{one.name} {one.meaning}".casefold() for word in wanted)]
 

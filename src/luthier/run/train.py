@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.errors import RunError
-from luthier.evaluate import Evaluation, evaluation, lower_is_better, read_predictions, write_predictions
-from luthier.methods import restore, save, switched_off
+from luthier.evaluate import Evaluation, evaluation, read_predictions, write_predictions
+from luthier.methods import restore, switched_off
+from luthier.model.load import Model
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
 from luthier.run import forget, tasks, trunk
@@ -20,14 +22,17 @@ from luthier.run.course import course
 from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
 from luthier.run.folder import Spent, same_data, write_beginning
+from luthier.run.lineage import end_lineage, lineage_json
 from luthier.run.looks import looked
 from luthier.run.outcome import report
+from luthier.run.parent import comes_off
 from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
+from luthier.run.steps import fitted, hooks
 from luthier.run.visible import foreseen, told_visible
-from luthier.run.watch import Watch, validated, validation_json
+from luthier.run.watch import validated, validation_json
 from luthier.train.log import Progress, StepRecord
-from luthier.train.loop import TrainResult, fit
+from luthier.train.loop import TrainResult
 from luthier.train.meter import Meter
 from luthier.train.options import Hooks
 from luthier.types import Example, Json
@@ -49,16 +54,15 @@ class Outcome:
         return None if self.report is None else forget.overdrawn(self.report)
 
 
-def train(recipe: Recipe, *, show: Show | None = None) -> Outcome:
-    """A new run. Raises RunError if its folder already holds one, or cannot be made."""
+def train(recipe: Recipe, *, show: Show | None = None, model: Model | None = None) -> Outcome:
+    """A new run. Raises RunError if its folder already holds one, or cannot be made.
+
+    model: the recipe's, where it is open already; what the run attaches to it stays on it.
+    """
     folder = Path(recipe.run)
-    if (folder / "recipe.yaml").exists():
-        raise RunError(
-            f"{folder}: already holds a run; go on with `luthier train --resume {folder}`, or name another with --run"
-        )
-    _check_place(folder)
+    free(folder)
     show = show or Show()
-    return _carry_out(prepare(recipe, show), folder, show, resumed=False)
+    return _carry_out(prepare(recipe, show, model=model), folder, show, resumed=False)
 
 
 def resume(folder: Path, *, show: Show | None = None) -> Outcome:
@@ -77,12 +81,11 @@ def resume(folder: Path, *, show: Show | None = None) -> Outcome:
 
 
 def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -> Outcome:
-    recipe, network = prepared.recipe, prepared.model.network
     attach(prepared)
     expected = expect(prepared)
     show.say(expected.told())
     show.say(told_visible(prepared, foreseen(prepared)))
-    if said := trunk.kept(prepared.model, recipe):
+    if said := trunk.kept(prepared.model, prepared.recipe):
         show.say(said)
     if not resumed:
         write_beginning(prepared, folder)
@@ -91,19 +94,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     could = forget.before(prepared, folder, show)
     others = tasks.before_mixed(prepared, folder, show)
     with show.training() as progress:
-        result = fit(
-            prepared.model,
-            prepared.sequences,
-            recipe.objective,
-            recipe.train,
-            folder=folder,
-            hooks=_hooks(prepared, progress, spent),
-            replay=prepared.replayed.replay if prepared.replayed is not None else None,
-            mixture=prepared.mixture,
-            resume=resumed,
-            default_lr=recipe.method.usual_lr(network),
-            rates=recipe.method.rates(network),
-        )
+        result = fitted(prepared, folder, _hooks(prepared, progress, spent), resumed=resumed)
     if said := trunk.saved(prepared.model):
         show.say(said)
     if result.stopped_early:
@@ -127,9 +118,9 @@ def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
     if kept.exists():
         rows, _ = read_predictions(kept)
         return evaluation(rows, prepared.task, resamples=options.resamples, seed=options.seed)
-    if not prepared.recipe.method.removable and (folder / "last").exists():
+    if not comes_off(prepared.recipe) and (folder / "last").exists():
         return None
-    with switched_off(prepared.model.network):
+    with nullcontext() if prepared.recipe.parent else switched_off(prepared.model.network):
         found = _evaluated(prepared, prepared.compared, "before tuning", show)
     write_predictions(kept, found.rows)
     return found
@@ -140,30 +131,11 @@ def _evaluated(prepared: Prepared, rows: Sequence[Example], title: str, show: Sh
 
 
 def _hooks(prepared: Prepared, progress: Progress, spent: Spent) -> Hooks:
-    recipe, model = prepared.recipe, prepared.model
-    watch = Watch(prepared)
-
     def stepped(record: StepRecord) -> None:
         progress.step(record)
         spent.meter.sample()
 
-    def saved(folder: Path) -> None:
-        save(model.network, recipe.method, folder)
-        model.tokenizer.save_pretrained(str(folder))
-        spent.note()
-
-    return Hooks(
-        save_weights=saved,
-        restore_weights=lambda folder: restore(model.network, folder),
-        evaluate=watch.answers if watch.rows else None,
-        measure=watch.losses if watch.rows else None,
-        metric=prepared.task.primary,
-        higher_is_better=not lower_is_better(prepared.task.primary),
-        rows=watch.rows,
-        step=stepped,
-        evaluated=progress.evaluation,
-        say=progress.say,
-    )
+    return hooks(prepared, stepped=stepped, evaluated=progress.evaluation, say=progress.say, saved=spent.note)
 
 
 def _finish(
@@ -189,14 +161,20 @@ def _finish(
     made = report(prepared, folder, base, tuned, result, expected, spent.read(), before, held_out)
     made |= {"validation": validation_json(prepared, held_out), **course(prepared, folder, result)}
     made["forgetting"] = forgot
+    end_lineage(folder)
+    made["lineage"] = lineage_json(folder)
     made["tasks"] = list(tasks.after_mixed(prepared, folder, others, show))
     write_json(folder / "report.json", made)
     write_report(folder)
     return made
 
 
-def _check_place(folder: Path) -> None:
-    """Raises RunError, before anything is computed, where a folder cannot be written."""
+def free(folder: Path) -> None:
+    """Raises RunError, before anything is computed, where a folder already holds a run or cannot be written."""
+    if (folder / "recipe.yaml").exists():
+        raise RunError(
+            f"{folder}: already holds a run; go on with `luthier train --resume {folder}`, or name another with --run"
+        )
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise RunError(

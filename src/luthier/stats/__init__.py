@@ -8,12 +8,14 @@ sample.py    what a metric measured on n rows, and which of them belong together
 resample.py  groups drawn with replacement, and base swapped with tuned
 interval.py  Wilson, percentile and BCa bootstrap, Student's t; widened where groups are few
 paired.py    tuned minus base on the same rows: interval, exact McNemar, swapping at random
+crossed.py   the same for other seeds as well as other rows
 family.py    several differences claimed at once (Holm)
 rows.py      how many rows show a difference, and which difference so many rows show
 
 How well each holds is measured by `bench/statistics.py` and stands in `docs/statistics.md`.
 """
 
+from luthier.stats.crossed import crossed
 from luthier.stats.family import family, holm
 from luthier.stats.interval import Interval, bca, interval, percentile, reach, wilson
 from luthier.stats.paired import Difference, mcnemar, paired, paired_all, swapped
@@ -32,6 +34,7 @@ __all__ = [
     "Score",
     "bca",
     "clusters",
+    "crossed",
     "family",
     "holm",
     "independent_groups",

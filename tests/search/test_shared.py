@@ -1,0 +1,79 @@
+"""Trials of one process share the opened base, and each is what it would be alone, to the bit."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import luthier
+from luthier.run.prepare import attach, prepare
+from luthier.run.show import Show
+from luthier.run.steps import fitted, hooks
+from luthier.search.shared import Shared
+
+METHODS = ({"name": "lora", "rank": 4}, {"name": "full"}, {"name": "freeze", "layers": 1})
+
+
+def recipe(base, rows, method):
+    return luthier.recipe(
+        data={"train": str(rows)},
+        model={"name": str(base), "dtype": "float32", "max_length": 128},
+        method=method,
+        train={"epochs": 0.2, "lr": 0.01, "examples_per_step": 8, "evaluations_per_epoch": 1},
+        forgetting={"measure": False},
+    )
+
+
+def weights(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def learned(prepared, folder):
+    calls = hooks(prepared, stepped=lambda _: None, evaluated=lambda _: None, say=lambda _: None)
+    fitted(prepared, folder, calls, resumed=False)
+    return weights(prepared.model.network)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda one: one["name"])
+def test_a_trial_after_another_learns_what_it_learns_alone(base, rows, tmp_path, method):
+    asked = recipe(base, rows, method)
+    alone = prepare(asked, Show(silent=True))
+    attach(alone)
+    expected = learned(alone, tmp_path / "alone")
+    shared = Shared(prepare(asked, Show(silent=True)))
+    before = weights(shared.whole.model.network)
+    other = replace(asked, train=replace(asked.train, lr=0.1, seed=3))
+    with shared.trial(other) as first:
+        spoiled = learned(first, tmp_path / "first")
+    assert same(weights(shared.whole.model.network), before)
+    with shared.trial(asked) as second:
+        found = learned(second, tmp_path / "second")
+    assert same(found, expected)
+    assert not same(found, spoiled), "control: the other trial had learned something else"
+
+
+def test_a_trial_that_breaks_leaves_the_base_as_it_was(base, rows):
+    asked = recipe(base, rows, METHODS[0])
+    shared = Shared(prepare(asked, Show(silent=True)))
+    before = weights(shared.whole.model.network)
+
+    def broken():
+        with shared.trial(asked) as mine:
+            assert not same(weights(mine.model.network), before), "control: an adapter is there"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
+    assert same(weights(shared.whole.model.network), before)
+    assert all(parameter.grad is None for parameter in shared.whole.model.network.parameters())
+
+
+def test_a_trial_is_handed_no_test_row(base, rows):
+    shared = Shared(prepare(recipe(base, rows, METHODS[0]), Show(silent=True)))
+    with shared.trial(shared.whole.recipe) as mine:
+        assert mine.splits["test"] == () == mine.asked
+    assert shared.whole.asked, "control: there are some"
