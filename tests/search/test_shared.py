@@ -11,7 +11,14 @@ from luthier.run.show import Show
 from luthier.run.steps import fitted, hooks
 from luthier.search.shared import Shared
 
-METHODS = ({"name": "lora", "rank": 4}, {"name": "full"}, {"name": "freeze", "layers": 1})
+METHODS = (
+    {"name": "lora", "rank": 4},
+    {"name": "full"},
+    {"name": "freeze", "layers": 1},
+    {"name": "bitfit"},
+    {"name": "ia3"},
+    {"name": "bottleneck"},
+)
 
 
 def recipe(base, rows, method):

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from luthier.report import figures
 from luthier.report.search import SearchFound, TrialLine, ranked, setting, shown
+from luthier.words import spelled
 
 BEST = 8
 """Trials that are listed."""
@@ -28,7 +29,7 @@ def _table(found: SearchFound) -> Table:
     keys = list(found.space)
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     table.add_column("trial", no_wrap=True)
-    for name in (figures.words(found.metric), *(key.partition(".")[2] for key in keys), "tokens", "time"):
+    for name in (spelled(found.metric), *(key.partition(".")[2] for key in keys), "tokens", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
     lines = ranked(found)
