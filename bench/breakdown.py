@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from work import CLIP, LR, Order, Work
 
 from luthier.objectives.sft import SFT
-from luthier.train.optim import adamw
+from luthier.train.optim import optimizer_of
 from luthier.train.step import update
 
 PARTS = {
@@ -49,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(order.threads)
     work = Work.open(order.work)
     model = opened(order)
-    sequences, optimizer = rendered(work, model), adamw(model.network, OPTIONS)
+    sequences, optimizer = rendered(work, model), optimizer_of(model.network, OPTIONS)
     mark(model.network)
 
     def step(number: int) -> None:

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 from environment import Machine
 
 from luthier.evaluate.forgetting import Measure, Reading, probe, read
+from luthier.words import counted
 
 RESAMPLES = 2000
 BEGIN, END = "<!-- measured: begin (written by bench/forgetting.py) -->", "<!-- measured: end -->"
@@ -184,7 +185,7 @@ def write(page: Path, machine: Machine, found: Sequence[Way], *, command: str) -
 
 def lines(machine: Machine, found: Sequence[Way], command: str) -> Iterable[str]:
     """The generated part, line by line."""
-    memory = f"{machine.cores} cores, {machine.memory_gb:.0f} GB"
+    memory = f"{counted(machine.cores, 'core')}, {machine.memory_gb:.0f} GB"
     yield f"Machine: {machine.processor}, {memory}; {machine.system}; load before {machine.load:.2f}."
     yield f"Command: `{command}`. One run each, seed 0.\n"
     yield from (f"* {sentence}" for sentence in reading(found))

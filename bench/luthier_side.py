@@ -17,7 +17,7 @@ from luthier.methods.lora import LoRA
 from luthier.model.accept import accept
 from luthier.model.load import Model, ModelOptions, load
 from luthier.objectives.sft import SFT
-from luthier.train.optim import adamw
+from luthier.train.optim import optimizer_of
 from luthier.train.options import TrainOptions
 from luthier.train.step import update
 from luthier.types import Completion, Example, Message, TokenSequence
@@ -86,7 +86,7 @@ def micro_batches(rows: list[TokenSequence]) -> list[Batch]:
 
 def steps(model: Model, work: Work, sequences: list[TokenSequence], order: Order) -> Iterator[tuple[float, float]]:
     """Seconds and loss of each step; packing is on the clock."""
-    optimizer = adamw(model.network, OPTIONS)
+    optimizer = optimizer_of(model.network, OPTIONS)
     for step in range(order.warmup + order.steps):
         began = time.perf_counter()
         batches = micro_batches(sequences[step * work.rows_per_step : (step + 1) * work.rows_per_step])

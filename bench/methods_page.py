@@ -14,6 +14,7 @@ from environment import Machine
 
 from luthier.evaluate import read_predictions
 from luthier.metrics import named
+from luthier.words import counted
 
 RESAMPLES = 2000
 BEGIN, END = "<!-- measured: begin (written by bench/methods.py) -->", "<!-- measured: end -->"
@@ -133,7 +134,7 @@ def write(page: Path, machine: Machine, found: Sequence[Learned], *, command: st
 def lines(machine: Machine, found: Sequence[Learned], command: str) -> Iterable[str]:
     """The generated part, line by line."""
     some = found[0]
-    memory = f"{machine.cores} cores, {machine.memory_gb:.0f} GB"
+    memory = f"{counted(machine.cores, 'core')}, {machine.memory_gb:.0f} GB"
     yield f"Machine: {machine.processor}, {memory}; {machine.system}; load before {machine.load:.2f}."
     yield f"Command: `{command}`. {len(found)} methods so far, {len(some.bank.seeds)} seeds each.\n"
     yield f"The base: banking77 {some.bank.base:.3f}" + (f", E2E {some.facts.base:.1f}." if some.facts else ".")

@@ -82,7 +82,12 @@ def prepare(key: str, *, data: Path, model: Path, steps: int) -> Work:
     opened = load(ModelOptions(str(model)))
     examples = read(str(data / recipe.file), recipe.options).examples
     order = np.random.default_rng(ORDER_SEED).permutation(len(examples))[: steps * recipe.rows_per_step]
-    chosen = [examples[i] for i in order]
+    return work_of(key, [examples[i] for i in order], opened)
+
+
+def work_of(key: str, chosen: list[Example], opened: Model) -> Work:
+    """Renders the rows of a work in the order given, and counts what each step holds."""
+    recipe = RECIPES[key]
     sequences = [row[0].sequence for row in render_all(chosen, opened.tokenizer, max_length=None)]
     parts = [sequences[i : i + recipe.rows_per_step] for i in range(0, len(sequences), recipe.rows_per_step)]
     rows = tuple(_row(example, opened.tokenizer) for example in chosen)

@@ -15,6 +15,8 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from work import ALPHA, CLIP, LR, RANK, Measured, Order, Setting, Work, fingerprint, peak_bytes
 
+LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+"""Llama's, by name: `layers_to_transform` takes no "all-linear"."""
 DEFAULT_BATCH = 8
 """`per_device_train_batch_size` of SFTConfig."""
 
@@ -48,7 +50,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         trainer = made(work, order, folder, clock)
         rows = [(row["input_ids"], learned(row["labels"])) for row in trainer.train_dataset]
+        used = time.process_time()
         trainer.train()
+        used = time.process_time() - used
     peak = peak_bytes()
     batch = trainer.args.per_device_train_batch_size
     first = [len(tokens) for tokens, _ in rows[:batch]]
@@ -68,6 +72,7 @@ def main() -> None:
         fingerprint=fingerprint(rows),
         versions={name: version(name) for name in ("trl", "peft", "torch", "transformers", "datasets", "accelerate")},
         settings=chosen(trainer.args),
+        processor_s=used,
     )
     print(found.line())
 
@@ -77,6 +82,9 @@ def made(work: Work, order: Order, folder: str, clock: Clock) -> Any:
     settings = dict(order.settings)
     batch = int(settings.pop("batch", None) or DEFAULT_BATCH)
     weights = settings.pop("weights", None)
+    method, top = settings.pop("method", "lora"), settings.pop("top", None)
+    layers = work.shape.layers
+    adapted = None if top is None else list(range(layers - int(top), layers))
     arguments = SFTConfig(
         output_dir=folder,
         use_cpu=True,
@@ -96,15 +104,27 @@ def made(work: Work, order: Order, folder: str, clock: Clock) -> Any:
         disable_tqdm=True,
         **settings,
     )
-    return SFTTrainer(
+    trainer = SFTTrainer(
         str(order.model),
         args=arguments,
         train_dataset=Dataset.from_list([{"prompt": row.prompt, "completion": row.answer} for row in work.rows]),
         peft_config=LoraConfig(
-            r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
-        ),
+            r=RANK,
+            lora_alpha=ALPHA,
+            lora_dropout=0.0,
+            target_modules=LINEARS if adapted else "all-linear",
+            layers_to_transform=adapted,
+            task_type="CAUSAL_LM",
+        )
+        if method == "lora"
+        else None,
         callbacks=[clock],
     )
+    if method == "freeze":
+        trainer.model.get_input_embeddings().requires_grad_(False)
+        for layer in trainer.model.model.layers[: layers - int(top or layers)]:
+            layer.requires_grad_(False)
+    return trainer
 
 
 def learned(labels: list[int]) -> list[int]:

@@ -123,6 +123,8 @@ class Measured:
     """Of the tokens it trained on and which of them it learned."""
     versions: dict[str, str]
     settings: dict[str, Setting]
+    processor_s: float = 0.0
+    """Of all threads together, over all steps, where it was asked for."""
     failed: str = ""
     """Why it gave nothing."""
 

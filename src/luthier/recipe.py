@@ -82,6 +82,8 @@ class Recipe:
     """Folder that everything of the run is written to."""
     search: Mapping[str, Json] = field(default_factory=dict)
     """What `luthier search` tries, as it is written; a run itself does not read it."""
+    parent: str = ""
+    """`from`: the folder of a finished run, whose tuned model is gone on from; empty begins with the base."""
 
 
 SECTIONS: Mapping[str, type] = {
@@ -96,6 +98,10 @@ SECTIONS: Mapping[str, type] = {
 SHORT: Mapping[str, tuple[type, str]] = {"forgetting": (list, "files")}
 """Sections that may be given as one value, and the setting it is for."""
 PLUGS: Mapping[str, Mapping[str, type]] = {"method": methods, "objective": objectives}
+FROM = "from"
+"""The key of `parent`; a word of Python's own."""
+OF_THE_ROWS = ("train", "limit")
+"""Settings of `data` that a run does not take from the one it goes on from, besides files of validation and test."""
 DEFAULTS: Mapping[str, str] = {"method": "lora", "objective": "sft"}
 
 
@@ -123,14 +129,14 @@ def load_recipe(path: Path | None, words: Iterable[str] = (), *, flags: Mapping[
             problems.append(f"{word!r}: settings are written section.key=value, for instance train.lr=1e-4")
     for key, value in (flags or {}).items():
         _lay(tree, key, value)
-    return make_recipe(tree, problems)
+    return make_recipe(_inherited(tree), problems)
 
 
 def make_recipe(tree: Mapping[str, Json], problems: Iterable[str] = ()) -> Recipe:
     """A recipe from nested settings; whatever they leave out keeps its default. Raises RecipeError."""
     if not isinstance(tree, Mapping):
         raise RecipeError(f"a recipe holds sections such as `data:` and `train:`, not {tree!r}")
-    known = (*SECTIONS, *PLUGS, "run", "search")
+    known = (*SECTIONS, *PLUGS, "run", "search", FROM)
     found = [*problems, *(_unknown(str(name), known) for name in tree if name not in known)]
     parts: dict[str, object] = {name: section(name, shape, tree.get(name), found) for name, shape in SECTIONS.items()}
     parts |= {name: _plug(name, shapes, tree.get(name), found) for name, shapes in PLUGS.items()}
@@ -142,10 +148,16 @@ def make_recipe(tree: Mapping[str, Json], problems: Iterable[str] = ()) -> Recip
     search = tree.get("search") or {}
     if not isinstance(search, dict):
         found.append(f"search: holds {search!r}, not what is to be tried; write `search:` and its keys below it")
+    parent = tree.get(FROM) or ""
+    if not isinstance(parent, str):
+        found.append(f"{FROM}: holds {parent!r}, not the folder of a run; write it in quotes")
+    mix = parts["mix"]
+    if not parent and isinstance(mix, MixOptions) and mix.replay and mix.source == "parent":
+        found.append(f"mix.source: parent replays what the run learned that `{FROM}` names; name one (--from RUN)")
     if found:
         raise RecipeError("\n".join(found) if len(found) == 1 else f"{len(found)} problems:\n  " + "\n  ".join(found))
     folder = str(run) or _default_run(cast(DataOptions, parts["data"]))
-    return Recipe(**parts, run=folder, search=_texts(search))  # type: ignore[arg-type]  # each part was made from its own field's type
+    return Recipe(**parts, run=folder, parent=str(parent), search=_texts(search))  # type: ignore[arg-type]  # each part was made from its own field's type
 
 
 def to_tree(recipe: Recipe) -> dict[str, Json]:
@@ -155,12 +167,39 @@ def to_tree(recipe: Recipe) -> dict[str, Json]:
         plug = getattr(recipe, name)
         own = next((key for key, shape in shapes.items() if shape is type(plug)), None)
         tree[name] = {"name": own or f"{type(plug).__module__}:{type(plug).__qualname__}", **_plain_dict(asdict(plug))}
-    return {**tree, "run": recipe.run, **({"search": dict(recipe.search)} if recipe.search else {})}
+    beside: dict[str, Json] = {"search": dict(recipe.search), FROM: recipe.parent}
+    return {**tree, "run": recipe.run, **{name: value for name, value in beside.items() if value}}
 
 
 def to_yaml(recipe: Recipe) -> str:
     """The recipe as a file."""
     return yaml.safe_dump(to_tree(recipe), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _inherited(tree: dict[str, Json]) -> dict[str, Json]:
+    """Where the tree goes on from a run, that run's settings under it: all but its rows, its replay and its folder.
+
+    A run that is not there leaves it as it is, since a finished run's own recipe says everything itself.
+    """
+    parent = tree.get(FROM)
+    recipe = Path(parent) / "recipe.yaml" if isinstance(parent, str) and parent else None
+    if recipe is None or not recipe.is_file():
+        return tree
+    above = {name: part for name, part in _read(recipe).items() if name not in ("run", "mix", FROM)}
+    data = above.get("data")
+    if isinstance(data, dict):
+        given = {name for name in ("validation", "test") if isinstance(data.get(name), str)}
+        above["data"] = {name: value for name, value in data.items() if name not in {*OF_THE_ROWS, *given}}
+    return {**above, **{name: _over(name, above.get(name), part) for name, part in tree.items()}}
+
+
+def _over(section: str, above: Json, own: Json) -> Json:
+    """A section's own settings over inherited ones; another method than the parent's inherits nothing."""
+    own = {"name": own} if section in PLUGS and isinstance(own, str) else _long(section, own)
+    if not (isinstance(above, dict) and isinstance(own, dict)):
+        return above if own is None else own
+    other = section in PLUGS and own.get("name", above.get("name")) != above.get("name")
+    return own if other else {**above, **own}
 
 
 def _read(path: Path) -> dict[str, Json]:
@@ -184,7 +223,7 @@ class _Word(str):
 def _is_key(key: str) -> bool:
     """Whether a key is `section.key`, or stands alone and may."""
     section, _, name = key.partition(".")
-    return key in ("run", *PLUGS) or bool(section and name and ("." not in name or section == "search"))
+    return key in ("run", FROM, *PLUGS) or bool(section and name and ("." not in name or section == "search"))
 
 
 def _lay(tree: dict[str, Json], key: str, value: Json) -> None:

@@ -51,3 +51,9 @@ def make(request: pytest.FixtureRequest) -> Build:
 def llama() -> PreTrainedModel:
     """A fresh Llama."""
     return build("llama")
+
+
+@pytest.fixture
+def llamas() -> Build:
+    """Builds a Llama, the same each time."""
+    return lambda: build("llama")

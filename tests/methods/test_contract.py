@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from luthier.methods import IA3, BitFit, Bottleneck, Freeze, Full, LoRA, Method, Rate
+from luthier.methods import IA3, BitFit, Bottleneck, Freeze, Full, LoRA, Method, PrefixTuning, PromptTuning, Rate
 from luthier.methods.contract import LAWS, BrokenLawError
 from luthier.methods.lora import adapters
 
@@ -28,6 +29,9 @@ KEEPING: dict[str, Method] = {
     "bitfit": BitFit(),
     "bitfit everywhere": BitFit(everywhere=True),
     "lora rslora": LoRA(rank=4, alpha=2, rslora=True),
+    "prefix": PrefixTuning(tokens=3),
+    "prefix random": PrefixTuning(tokens=3, init="random"),
+    "prompt": PromptTuning(tokens=3),
 }
 
 
@@ -129,6 +133,17 @@ class LeavesADropout(Wrong):
         network.set_output_embeddings(nn.Sequential(head, nn.Dropout(0.0)))
 
 
+class SharesAMatrix(Wrong):
+    """Every adapter's B is one and the same for a layer's shape."""
+
+    kept: ClassVar[dict[nn.Module, nn.Parameter]] = {}
+
+    @staticmethod
+    def spoil(network: PreTrainedModel) -> None:
+        for module in adapters(network).values():
+            module.lora_b = SharesAMatrix.kept.setdefault(module.base, module.lora_b)
+
+
 class SaysItCannotMerge(LoRA):
     mergeable = False
 
@@ -146,6 +161,8 @@ class SaysItCannotMerge(LoRA):
         ("every_parameter_gets_a_gradient", CutsTheGradient(rank=2)),
         ("off_is_the_base", ReplacesTheHead(rank=2)),
         ("merging_changes_nothing", LeavesADropout(rank=2)),
+        ("two_in_a_batch_are_each_alone", SharesAMatrix(rank=2)),
+        ("two_in_a_batch_are_each_alone", ReplacesTheHead(rank=2)),
         ("merging_changes_nothing", SaysItCannotMerge(rank=2)),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import peft
@@ -207,3 +208,14 @@ def copy(ours: PreTrainedModel, theirs: PreTrainedModel) -> None:
         twin = modules[f"base_model.model.{path}"]
         twin.lora_A["default"].weight.data.copy_(module.lora_a.data)
         twin.lora_B["default"].weight.data.copy_(module.lora_b.data)
+
+
+def test_peft_opens_adapters_of_the_upper_layers_alone(llama: PreTrainedModel, tmp_path: Path) -> None:
+    method, base = LoRA(rank=3, alpha=6, first_layer=1), deepcopy(llama)
+    method.attach(llama, dtype=torch.float32)
+    for parameter in method.trainable(llama).values():
+        torch.nn.init.normal_(parameter, std=0.3)
+    save(llama, method, tmp_path)
+    theirs = peft.PeftModel.from_pretrained(base, str(tmp_path))
+    assert not any("layers.0." in name for name, _ in theirs.named_parameters() if "lora_" in name)
+    agree(logits(llama), logits(theirs))

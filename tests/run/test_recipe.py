@@ -47,7 +47,7 @@ def test_every_problem_is_told_at_once():
         assert said in told
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda path: path.name)
 def test_every_recipe_is_one(path):
     assert load_recipe(path).data.train
 

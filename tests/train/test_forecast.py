@@ -33,7 +33,7 @@ def test_a_long_run_is_scaled_up_from_steps_spread_over_it(tmp_path: Path) -> No
 def test_a_taste_changes_no_parameter_gradient_or_random_state() -> None:
     model = tiny_model()
     before, state = [p.detach().clone() for p in model.network.parameters()], torch.get_rng_state()
-    guess = estimate(model, SFT(), forecast(rows(22), OPTIONS))
+    guess = estimate(model, SFT(), forecast(rows(22), OPTIONS), OPTIONS)
     assert all(torch.equal(a, b) for a, b in zip(before, model.network.parameters(), strict=True))
     assert all(p.grad is None for p in trainable(model.network).values())
     assert torch.equal(state, torch.get_rng_state())

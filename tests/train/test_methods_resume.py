@@ -11,7 +11,19 @@ import pytest
 import torch
 from tiny_run import OPTIONS, hooks, rows, tiny_model
 
-from luthier.methods import IA3, BitFit, Bottleneck, Freeze, Full, LoRA, Method, restore, save
+from luthier.methods import (
+    IA3,
+    BitFit,
+    Bottleneck,
+    Freeze,
+    Full,
+    LoRA,
+    Method,
+    PrefixTuning,
+    PromptTuning,
+    restore,
+    save,
+)
 from luthier.objectives.sft import SFT
 from luthier.train.log import StepRecord
 from luthier.train.loop import fit
@@ -46,6 +58,8 @@ def weights(folder: Path, method: Method, *, stop_at: int | None, resume: bool =
         Bottleneck(width=3, placement="houlsby"),
         IA3(),
         BitFit(),
+        PrefixTuning(tokens=3),
+        PromptTuning(tokens=3),
     ],
     ids=str,
 )

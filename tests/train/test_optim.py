@@ -11,8 +11,8 @@ from torch import nn
 from luthier.errors import ModelError
 from luthier.methods import Rate
 from luthier.train.optim import (
-    adamw,
     learning_rate,
+    optimizer_of,
     optimizer_tensors,
     restore_optimizer,
     set_rates,
@@ -59,7 +59,7 @@ class Small(nn.Module):
 
 def test_only_matrices_that_are_no_embedding_are_decayed() -> None:
     network = Small()
-    optimizer = adamw(network, TrainOptions(weight_decay=0.1))
+    optimizer = optimizer_of(network, TrainOptions(weight_decay=0.1))
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     by_name = {name: decay[id(p)] for name, p in trainable(network).items()}
     assert by_name.pop("linear.weight") == 0.1
@@ -79,10 +79,10 @@ def stepped(network: nn.Module, optimizer: torch.optim.Optimizer, steps: int) ->
 def test_a_restored_optimizer_goes_on_to_the_same_bits() -> None:
     torch.manual_seed(0)
     one, other = Small(), Small()
-    first = adamw(one, TrainOptions())
+    first = optimizer_of(one, TrainOptions())
     stepped(one, first, 3)
     other.load_state_dict(one.state_dict())
-    second = adamw(other, TrainOptions())
+    second = optimizer_of(other, TrainOptions())
     restore_optimizer(second, trainable(other), optimizer_tensors(first, trainable(one)))
     stepped(one, first, 3)
     stepped(other, second, 3)
@@ -98,14 +98,16 @@ def test_what_is_trained_in_half_precision_or_not_at_all_is_refused() -> None:
 
 def test_moments_of_another_network_are_refused() -> None:
     with pytest.raises(ModelError, match="stranger"):
-        restore_optimizer(adamw(Small(), TrainOptions()), trainable(Small()), {"stranger/exp_avg": torch.ones(2)})
+        restore_optimizer(
+            optimizer_of(Small(), TrainOptions()), trainable(Small()), {"stranger/exp_avg": torch.ones(2)}
+        )
 
 
 def test_the_first_step_of_adamw_by_hand() -> None:
     """With fresh moments each entry moves by the learning rate against its sign, after its decay."""
     linear = nn.Linear(1, 1, bias=False)
     linear.weight.data.fill_(2.0)
-    optimizer = adamw(linear, TrainOptions(weight_decay=0.1))
+    optimizer = optimizer_of(linear, TrainOptions(weight_decay=0.1))
     optimizer.param_groups[0]["lr"] = 0.5
     linear.weight.grad = torch.tensor([[3.0]])
     optimizer.step()
@@ -117,7 +119,7 @@ def test_a_parameter_with_a_rate_of_its_own_moves_by_that_much_more() -> None:
     for factor in (1.0, 3.0):
         network = Small()
         torch.nn.init.ones_(network.linear.weight)
-        optimizer = adamw(network, TrainOptions(weight_decay=0.0), {"linear.weight": Rate(factor)})
+        optimizer = optimizer_of(network, TrainOptions(weight_decay=0.0), {"linear.weight": Rate(factor)})
         network.linear.weight.grad = torch.ones(3, 3)
         set_rates(optimizer, 0.01, done=0.0)
         optimizer.step()
@@ -127,7 +129,7 @@ def test_a_parameter_with_a_rate_of_its_own_moves_by_that_much_more() -> None:
 
 def test_a_parameter_stays_as_it_is_until_its_time_and_then_learns() -> None:
     network = Small()
-    optimizer = adamw(network, TrainOptions(), {"linear.weight": Rate(begins=0.5)})
+    optimizer = optimizer_of(network, TrainOptions(), {"linear.weight": Rate(begins=0.5)})
     before = network.linear.weight.detach().clone()
     for done, learns in ((0.0, False), (0.4, False), (0.5, True)):
         network(torch.tensor([1, 2])).backward()

@@ -16,7 +16,7 @@ from luthier.batch import Batch, Unit, cut, pack
 from luthier.model.load import Model
 from luthier.objectives.objective import Objective, Scores
 from luthier.objectives.sft import SFT
-from luthier.train.optim import adamw, optimizer_tensors, trainable
+from luthier.train.optim import optimizer_of, optimizer_tensors, trainable
 from luthier.train.options import TrainOptions
 from luthier.train.step import Update, update
 
@@ -100,7 +100,7 @@ def only_gradient(loss: Tensor) -> Tensor:
 @pytest.mark.parametrize("spoil", [lambda loss: loss * math.nan, lambda loss: loss * math.inf, only_gradient])
 def test_a_step_that_is_not_finite_changes_no_bit(spoil: Callable[[Tensor], Tensor]) -> None:
     model = tiny_model()
-    optimizer = adamw(model.network, TrainOptions())
+    optimizer = optimizer_of(model.network, TrainOptions())
     batches = [pack(part) for part in cut(rows(9), budget=30)]
     update(model, SFT(), batches, optimizer, lr=1e-2)
     weights = [p.detach().clone() for p in model.network.parameters()]

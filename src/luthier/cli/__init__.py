@@ -10,6 +10,7 @@ ending.py  exit codes, errors as sentences, JSON
 """
 
 from luthier.cli.app import QUIET, app, main
+from luthier.cli.cache import cache
 from luthier.cli.chat import chat
 from luthier.cli.check import check
 from luthier.cli.compare import compare
@@ -17,13 +18,29 @@ from luthier.cli.convert import convert
 from luthier.cli.demo import demo
 from luthier.cli.evaluate import evaluate
 from luthier.cli.export import export
+from luthier.cli.models import models
 from luthier.cli.probe import probe
 from luthier.cli.report import report
 from luthier.cli.search import search
 from luthier.cli.settings import settings
 from luthier.cli.train import train
 
-COMMANDS = (train, search, check, evaluate, compare, probe, report, chat, export, convert, settings, demo)
+COMMANDS = (
+    train,
+    search,
+    check,
+    evaluate,
+    compare,
+    models,
+    probe,
+    report,
+    chat,
+    export,
+    convert,
+    settings,
+    cache,
+    demo,
+)
 """In the order of the help."""
 
 for command in COMMANDS:

@@ -27,7 +27,9 @@ def recipe_from(words: list[str], flags: Mapping[str, Json]) -> Recipe:
 
     files = [word for word in words if "=" not in word]
     if len(files) > 1:
-        raise RecipeError(f"one recipe file at a time, not {', '.join(files)}")
+        raise RecipeError(
+            f"one recipe file at a time, not {', '.join(files)}; `luthier train ... --together` takes several"
+        )
     settings = [word for word in words if "=" in word]
     made = load_recipe(Path(files[0]) if files else None, settings, flags=flags)
     try:

@@ -72,7 +72,8 @@ class MixOptions:
     """Share of the examples of each step that are replay, added to the task's own; 0 adds none."""
     source: str = "general"
     """What is replayed: `general`, bundled instructions with what the model answers before it is tuned; `sampled`,
-    instructions and answers that it samples itself; or a file of rows with prompts and answers."""
+    instructions and answers that it samples itself; `parent`, the training rows of the run that `from` names and of
+    those before it; or a file of rows with prompts and answers."""
     weight: float | None = None
     """Loss weight of each learned token of replay; None makes a replay row weigh as much as a task row on average."""
     rows: int = 200
@@ -87,7 +88,7 @@ class MixOptions:
             ("share", 0 < self.share < math.inf, "above 0"),
             ("temperature", self.temperature >= 1, "at least 1 (inf draws all files alike)"),
             ("replay", 0 <= self.replay < 1, "a share in [0, 1)"),
-            ("source", bool(self.source), "general, sampled or a file"),
+            ("source", bool(self.source), "general, sampled, parent or a file"),
             ("weight", self.weight is None or 0 < self.weight < math.inf, "above 0, or none"),
             ("rows", self.rows >= 1, "at least 1"),
             ("max_new_tokens", self.max_new_tokens >= 1, "at least 1"),

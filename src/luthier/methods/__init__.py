@@ -7,6 +7,8 @@ from luthier.methods.ia3 import IA3
 from luthier.methods.known import methods
 from luthier.methods.lora import LoRA
 from luthier.methods.method import Adapted, Mergeable, Method, Rate, merge, switched_off
+from luthier.methods.prefix import PrefixTuning
+from luthier.methods.prompt import PromptTuning
 from luthier.methods.store import restore, save
 from luthier.methods.untuned import keep_base
 
@@ -20,6 +22,8 @@ __all__ = [
     "LoRA",
     "Mergeable",
     "Method",
+    "PrefixTuning",
+    "PromptTuning",
     "Rate",
     "keep_base",
     "merge",

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from luthier.errors import ModelError
 from luthier.methods.method import Method, merge, switched_off
+from luthier.methods.several import Adapter, as_opened, made, several, worn
 from luthier.methods.store import restore, save
 
 Build: TypeAlias = Callable[[], PreTrainedModel]
@@ -150,6 +151,24 @@ def merging_changes_nothing(method: Method, build: Build) -> None:
     _hold(difference <= TOLERANCE, f"merging moved a logit by {difference:.2g}, more than {TOLERANCE}")
 
 
+def two_in_a_batch_are_each_alone(method: Method, build: Build) -> None:
+    """Two adapters in one forward: each row as its own adapter alone has it, and each adapter's gradient too.
+
+    Held to it is a method whose adapters stand for linear layers and norms; any other is refused before it computes.
+    """
+    if not _divisible(method, build):
+        return
+    network = build()
+    adapters, alone = zip(*(_apart(method, network, row) for row in (0, 1)), strict=True)
+    routes = several(network, adapters)
+    with routes.over(torch.arange(2).repeat_interleave(tokens(network).shape[1])):
+        said = _felt(network, slice(None))
+    for row, (adapter, (answer, gradients)) in enumerate(zip(adapters, alone, strict=True)):
+        _close(answer, said[row : row + 1], f"in one batch, the logits of adapter {row} differ")
+        for name, gradient in _gradients(adapter).items():
+            _close(gradients[name], gradient, f"in one batch, the gradient of adapter {row}'s {name} differs")
+
+
 LAWS: dict[str, Callable[[Method, Build], None]] = {
     law.__name__: law
     for law in (
@@ -162,6 +181,7 @@ LAWS: dict[str, Callable[[Method, Build], None]] = {
         saved_is_restored,
         off_is_the_base,
         merging_changes_nothing,
+        two_in_a_batch_are_each_alone,
     )
 }
 
@@ -200,6 +220,43 @@ def _trained(method: Method, build: Build) -> PreTrainedModel:
     return network
 
 
+def _divisible(method: Method, build: Build) -> bool:
+    """Whether the rows of a batch can be divided among adapters of this method."""
+    network = build()
+    try:
+        several(network, [made(network, method, dtype=torch.float32)])
+    except ModelError:
+        return False
+    return True
+
+
+def _apart(method: Method, network: PreTrainedModel, row: int) -> tuple[Adapter, tuple[Tensor, dict[str, Tensor]]]:
+    """An adapter that learned from the seed `row`, and what it alone says and feels on that row of the tokens."""
+    with as_opened(network):
+        method.attach(network, dtype=torch.float32, seed=row)
+        _steps(method, network)
+        adapter = worn(network)
+        said = _felt(network, slice(row, row + 1))
+        return adapter, (said, _gradients(adapter))
+
+
+def _felt(network: PreTrainedModel, rows: slice) -> Tensor:
+    """What the network says to some rows of the tokens, a gradient of it left in its parameters: (rows, 12, v)."""
+    network.zero_grad()
+    said: Tensor = network.eval()(input_ids=tokens(network)[rows], use_cache=False).logits
+    said.square().sum().backward()
+    return said.detach()
+
+
+def _gradients(adapter: Adapter) -> dict[str, Tensor]:
+    return {
+        f"{path}.{name}": parameter.grad.clone()
+        for path, module in adapter.items()
+        for name, parameter in module.named_parameters()
+        if parameter.grad is not None and not name.startswith("base.")
+    }
+
+
 def _refuses_to_merge(network: PreTrainedModel) -> None:
     try:
         merge(network)
@@ -222,6 +279,12 @@ def _same(one: Tensor, other: Tensor, broken: str) -> None:
     if not torch.equal(one, other):
         difference = float((one.detach().double() - other.detach().double()).abs().max())
         raise BrokenLawError(f"{broken}, by up to {difference:.3g}")
+
+
+def _close(one: Tensor, other: Tensor, broken: str) -> None:
+    """Equal but for float32's rounding, whose order of sums a batch may change."""
+    difference, size = float((one - other).abs().max()), float(one.abs().max())
+    _hold(difference <= TOLERANCE * size, f"{broken}, by up to {difference:.3g} of {size:.3g}")
 
 
 def _hold(claim: bool, broken: str) -> None:

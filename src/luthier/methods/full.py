@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 
 from luthier.errors import ModelError, RecipeError
 from luthier.methods.method import Rate, lora_lr
+from luthier.model.layers import layer_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +140,6 @@ class Freeze(_OwnWeights):
             raise ModelError(f"layers: {self.layers} to freeze, but {type(network).__name__} has {len(layers)}")
         embeddings = [network.get_input_embeddings()] if self.embeddings else []
         return [*embeddings, *layers[: self.layers]]
-
-
-def layer_list(network: PreTrainedModel) -> nn.ModuleList:
-    """The network's layers, input first; raises ModelError where they are not one list."""
-    count = network.config.get_text_config().num_hidden_layers
-    for module in network.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return module
-    raise ModelError(
-        f"{type(network).__name__} does not keep its {count} layers in one list, by which they are counted"
-    )
 
 
 def _depths(network: PreTrainedModel) -> dict[int, int]:

@@ -15,6 +15,8 @@ from luthier.methods.full import Freeze, Full
 from luthier.methods.ia3 import IA3
 from luthier.methods.lora import LoRA
 from luthier.methods.method import Method
+from luthier.methods.prefix import PrefixTuning
+from luthier.methods.prompt import PromptTuning
 from luthier.types import Json
 
 T = TypeVar("T")
@@ -23,6 +25,8 @@ methods: Final[dict[str, type[Method]]] = {
     "full": Full,
     "freeze": Freeze,
     "lora": LoRA,
+    "prefix": PrefixTuning,
+    "prompt": PromptTuning,
     "bottleneck": Bottleneck,
     "ia3": IA3,
     "bitfit": BitFit,

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from luthier.errors import ModelError, RecipeError
 from luthier.methods.linear import Linear, LoRALinear
 from luthier.methods.method import Rate, lora_lr, replace
+from luthier.model.layers import layer_list
 from luthier.words import closest
 
 
@@ -33,12 +34,16 @@ class LoRA:
     """Share of each adapter's inputs set to zero while training; drawn from torch's global generator."""
     rslora: bool = False
     """Scale by alpha / sqrt(rank) instead. Source: Kalajdzievski 2023, arXiv:2312.03732."""
+    first_layer: int = 0
+    """Lowest layer that carries adapters, counted from 0 at the input; what the layers below it compute never changes
+    and is kept (`train.trunk`)."""
 
     def __post_init__(self) -> None:
         bounds = [
             ("rank", self.rank >= 1, "at least 1"),
             ("alpha", 0 < self.alpha < math.inf, "above 0"),
             ("dropout", 0 <= self.dropout < 1, "a share in [0, 1)"),
+            ("first_layer", self.first_layer >= 0, "0 or more"),
         ]
         if broken := [
             f"{name} is {getattr(self, name)}; it must be {must}" for name, holds, must in bounds if not holds
@@ -92,13 +97,25 @@ class LoRA:
         return {}
 
     def _chosen(self, network: PreTrainedModel) -> dict[str, Linear]:
-        linears = adaptable(network)
+        linears = self._reached(network, adaptable(network))
         if self.targets == "all":
             return linears
         for target in self.targets:
             if not any(is_named(path, target) for path in linears):
                 raise ModelError(_no_such(target, linears))
         return {path: linear for path, linear in linears.items() if any(is_named(path, t) for t in self.targets)}
+
+    def _reached(self, network: PreTrainedModel, linears: dict[str, Linear]) -> dict[str, Linear]:
+        """Those in the layers from the first one on; raises ModelError where the network has fewer layers."""
+        if not self.first_layer:
+            return linears
+        layers = layer_list(network)
+        if self.first_layer >= len(layers):
+            raise ModelError(
+                f"first_layer: {self.first_layer}, but {type(network).__name__} has layers 0 to {len(layers) - 1}"
+            )
+        inside = {module for layer in layers[self.first_layer :] for module in layer.modules()}
+        return {path: linear for path, linear in linears.items() if linear in inside}
 
 
 def adaptable(network: PreTrainedModel) -> dict[str, Linear]:

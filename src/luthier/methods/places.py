@@ -18,8 +18,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from luthier.errors import ModelError
-from luthier.methods.full import layer_list
 from luthier.methods.linear import Linear, features
+from luthier.model.layers import layer_list
 
 KEYS_AND_VALUES: Final = re.compile(r"(k|v|key|value)(_?proj)?|w[kv]", re.IGNORECASE)
 FUSED: Final = re.compile(r"c_attn|.*kv.*|.*query_key_value.*|in_proj", re.IGNORECASE)

@@ -28,6 +28,9 @@ from luthier.methods.lora import LoRA
 from luthier.methods.method import Method
 from luthier.methods.peft import CONFIG, WEIGHTS, restore_adapter, save_adapter
 from luthier.methods.peft_ia3 import restore_ia3, save_ia3
+from luthier.methods.peft_virtual import restore_prefix, restore_prompt, save_virtual
+from luthier.methods.prefix import PrefixTuning
+from luthier.methods.prompt import PromptTuning
 from luthier.methods.trained import METHOD, TRAINED, fill, restore_trained, save_trained
 from luthier.model.leaf import restore_head, save_head, without_head
 from luthier.types import Json
@@ -46,6 +49,8 @@ class Layout:
 
 PEFT_LAYOUTS: Final[Mapping[str, Layout]] = {
     "LORA": Layout(LoRA, save_adapter, restore_adapter),
+    "PREFIX_TUNING": Layout(PrefixTuning, save_virtual, restore_prefix),
+    "PROMPT_TUNING": Layout(PromptTuning, save_virtual, restore_prompt),
     "IA3": Layout(IA3, save_ia3, restore_ia3),
 }
 """By the `peft_type` of adapter_config.json."""

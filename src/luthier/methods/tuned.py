@@ -6,7 +6,8 @@ state is neither read nor hashed. Not here: resuming a run, and exporting what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -19,6 +20,7 @@ from luthier.errors import RunError
 from luthier.manifest import unproven
 from luthier.methods.known import built, method_name, method_of
 from luthier.methods.method import Method
+from luthier.methods.several import as_opened
 from luthier.methods.store import adapter_files, restore
 from luthier.model.accept import open_model
 from luthier.model.leaf import restore_head
@@ -108,6 +110,15 @@ def open_found(
         model = open_model(options, masters=not tuned.method.removable)
         _take(model, tuned.checkpoint)
     return _settled(model)
+
+
+@contextmanager
+def worn_on(base: Model, tuned: Tuned) -> Iterator[Model]:
+    """A run's adapter on its base, which is open already and is left as it was; raises ModelError."""
+    with as_opened(base.network):
+        model = replace(base)
+        _take(model, tuned.checkpoint)
+        yield _settled(model)
 
 
 def open_adapter(folder: Path, base: ModelOptions) -> Model:

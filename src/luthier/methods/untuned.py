@@ -52,9 +52,12 @@ class Copy:
             return apart(hidden, output, before)
 
 
-def keep_base(model: Model, method: Method) -> None:
-    """Keeps what the model is now as `model.base`; the method is attached, and nothing is learned yet."""
-    if method.removable:
+def keep_base(model: Model, method: Method, *, goes_on: bool = False) -> None:
+    """Keeps what the model is now as `model.base`; the method is attached, and nothing is learned yet.
+
+    goes_on: whether what is attached has learned before, so that the model is not the base with it switched off.
+    """
+    if method.removable and not goes_on:
         model.base = AdapterOff(model)
         return
     learning = [parameter for parameter in model.network.parameters() if parameter.requires_grad]

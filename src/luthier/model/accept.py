@@ -49,7 +49,7 @@ def accept(model: Model) -> None:
     """
     register()
     plain = model.network.config._attn_implementation
-    batch = _trial(model)
+    batch = trial(model)
     with evaluating(model):
         truth = _one_at_a_time(model, batch)
         refusal = _refusal(model, batch, truth)
@@ -104,7 +104,7 @@ def _prove_unshared(model: Model, batch: Batch, truth: Tensor) -> None:
         )
 
 
-def _trial(model: Model) -> Batch:
+def trial(model: Model) -> Batch:
     """A small random forest: branches of one token, a duplicate, a sequence that is another's prefix."""
     draw = np.random.default_rng(0)
     vocabulary = model.network.config.get_text_config().vocab_size

@@ -57,13 +57,26 @@ def forest_attention(
         )
     forest.consumed.add(id(module))
     query, key = query.to(value.dtype), key.to(value.dtype)  # autocast leaves what rotary tables touched in float32
-    key, value = forest.keys(id(module), key, value)
+    layer = _number(module)
+    key, value = forest.keys(layer, key, value)
+    before = None if forest.prefix is None else forest.prefix.of(layer, key, value)
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     window = sliding_window if sliding_window is not None and sliding_window < forest.longest else None
     plain = softcap is None and s_aux is None and window is None and query.shape[-1] == value.shape[-1]
     if plain and isinstance(forest, Plan) and not forest.dense:
-        return cascade(query, key, value, forest, scale).transpose(1, 2), None
-    return _masked(query, key, value, forest.allowed(window), scale, softcap, s_aux).transpose(1, 2), None
+        root_key, root_value = before or (None, None)
+        return cascade(query, key, value, root_key, root_value, forest, scale).transpose(1, 2), None
+    allowed = forest.allowed(window)
+    if before is not None and forest.prefix is not None:
+        key, value = (torch.cat(pair, dim=2) for pair in zip(before, (key, value), strict=True))
+        allowed = torch.cat((forest.prefix.seen(forest.query_depth, window), allowed), dim=1)
+    return _masked(query, key, value, allowed, scale, softcap, s_aux).transpose(1, 2), None
+
+
+def _number(module: nn.Module) -> int:
+    """Which layer an attention module is of; where transformers does not say, an identity that no layer number is."""
+    number = getattr(module, "layer_idx", None)
+    return number if isinstance(number, int) else id(module)
 
 
 def _masked(

@@ -1,7 +1,8 @@
 """The parts of a plan through a flash kernel, merged by log-sum-exp.
 
 The backward of each part is the kernel's own, called with the merged output and log-sum-exp, and is exact (the argument
-of ring attention: Liu et al. 2023, arXiv:2310.01889). Kernels: torch's for the CPU, and for CUDA in half precision.
+of ring attention: Liu et al. 2023, arXiv:2310.01889). Keys and values that stand before every path are one rectangle
+more, which all queries see. Kernels: torch's for the CPU, and for CUDA in half precision.
 """
 
 from __future__ import annotations
@@ -20,21 +21,37 @@ FLOAT32_KEYS = 512
 class _Saved(Protocol):
     """What the cascade's forward leaves for its backward."""
 
-    saved_tensors: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    saved_tensors: tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor, Tensor]
     forest: Plan
     scale: float
 
-    def save_for_backward(self, *tensors: Tensor) -> None: ...
+    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
 
 
 class _Cascade(torch.autograd.Function):
-    """The parts of a plan through a flash kernel, merged: query (1, heads, n, width), key and value a head a group."""
+    """The parts of a plan through a flash kernel, merged: query (1, heads, n, width), key and value a head a group.
+
+    root_key, root_value (1, groups, p, width): what stands before every path, if anything does.
+    """
 
     @staticmethod
-    def forward(ctx: _Saved, query: Tensor, key: Tensor, value: Tensor, forest: Plan, scale: float) -> Tensor:
-        heads, saved = query.shape[1], (key, value)
+    def forward(
+        ctx: _Saved,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        root_key: Tensor | None,
+        root_value: Tensor | None,
+        forest: Plan,
+        scale: float,
+    ) -> Tensor:
+        heads, saved = query.shape[1], (key, value, root_key, root_value)
         key, value = repeated(key, heads), repeated(value, heads)
         out, lse = _inside(query, key, value, forest, scale)
+        if root_key is not None and root_value is not None:
+            _merge(
+                out, lse, *_flash(query, repeated(root_key, heads), repeated(root_value, heads), scale, causal=False)
+            )
         for part in forest.rectangles:
             mine, keys = slice(part.stop, part.end), slice(part.start, part.stop)
             more, more_lse = _flash(query[:, :, mine], key[:, :, keys], value[:, :, keys], scale, causal=False)
@@ -46,10 +63,15 @@ class _Cascade(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: _Saved, grad: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, out, lse = ctx.saved_tensors
+        query, key, value, root_key, root_value, out, lse = ctx.saved_tensors
         forest, scale, groups = ctx.forest, ctx.scale, key.shape[1]
         key, value = repeated(key, query.shape[1]), repeated(value, query.shape[1])
         dq, dk, dv = _inside_backward(grad, query, key, value, out, lse, forest, scale)
+        root: tuple[Tensor | None, Tensor | None] = None, None
+        if root_key is not None and root_value is not None:
+            a, *root_grads = _root_backward(grad, query, root_key, root_value, out, lse, scale)
+            dq += a
+            root = root_grads[0].to(query.dtype), root_grads[1].to(query.dtype)
         for part in forest.rectangles:
             mine, keys = slice(part.stop, part.end), slice(part.start, part.stop)
             a, b, c = _flash_backward(
@@ -66,7 +88,16 @@ class _Cascade(torch.autograd.Function):
             dk[:, :, keys] += b
             dv[:, :, keys] += c
         dk, dv = _summed(dk, groups), _summed(dv, groups)
-        return dq.to(query.dtype), dk.to(query.dtype), dv.to(query.dtype), None, None
+        return dq.to(query.dtype), dk.to(query.dtype), dv.to(query.dtype), *root, None, None
+
+
+def _root_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of all queries, and of the keys and values before every path, a head a group."""
+    heads, groups = query.shape[1], key.shape[1]
+    a, b, c = _flash_backward(grad, query, repeated(key, heads), repeated(value, heads), out, lse, scale, causal=False)
+    return a, _summed(b, groups), _summed(c, groups)
 
 
 def _merge(out: Tensor, lse: Tensor, more: Tensor, more_lse: Tensor) -> None:
@@ -175,7 +206,18 @@ def flash_can(network_dtype: torch.dtype, device: torch.device) -> bool:
 
 if TYPE_CHECKING:
 
-    def cascade(query: Tensor, key: Tensor, value: Tensor, forest: Plan, scale: float) -> Tensor:
-        """Attention over a forest: query (1, heads, n, width), key and value a head a group -> (1, heads, n, width)."""
+    def cascade(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        root_key: Tensor | None,
+        root_value: Tensor | None,
+        forest: Plan,
+        scale: float,
+    ) -> Tensor:
+        """Attention over a forest: query (1, heads, n, width), key and value a head a group -> (1, heads, n, width).
+
+        root_key, root_value (1, groups, p, width): what stands before every path, if anything does.
+        """
 else:
     cascade = _Cascade.apply

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -88,6 +88,10 @@ class Base(Protocol):
     """What a model was before it was tuned, for an objective that holds it there."""
 
     @property
+    def model(self) -> Model:
+        """What computes it; the model that learns itself, where that can compute as it did before."""
+
+    @property
     def bytes(self) -> int:
         """Memory it takes beside the network that learns."""
 
@@ -96,6 +100,35 @@ class Base(Protocol):
 
         The base computes without gradients and without dropout; they reach `hidden` and the parameters of `output`.
         """
+
+
+class Routing(Protocol):
+    """Several adapters on one network, told before each forward whose the rows are."""
+
+    def over(self, adapter: Tensor) -> AbstractContextManager[None]:
+        """While it is open, row i of every layer's input goes through adapter[i]: (rows,), never decreasing."""
+
+
+class Below(Protocol):
+    """What is known of a batch's hidden states at the cut."""
+
+    @property
+    def hidden(self) -> Tensor | None:
+        """(n, d) where every token's is known."""
+
+    def completed(self, computed: Tensor) -> Tensor:
+        """What is to be gone on from, where some had to be computed: (n, d) -> (n, d)."""
+
+
+class Trunk(Protocol):
+    """What frozen layers compute, kept: the hidden states of a token depend on its path alone."""
+
+    @property
+    def cut(self) -> int:
+        """How many layers are below it."""
+
+    def below(self, batch: Batch) -> Below:
+        """What is known of a batch."""
 
 
 @dataclass(slots=True, eq=False)
@@ -119,6 +152,10 @@ class Model:
     """Why it is not shared; empty where it is."""
     base: Base | None = None
     """What it was before it was tuned, where an objective needs that."""
+    routing: Routing | None = None
+    """Where the network carries several adapters."""
+    trunk: Trunk | None = None
+    """What its lowest layers compute, where that never changes and is kept."""
 
 
 def load(options: ModelOptions, *, masters: bool = False) -> Model:

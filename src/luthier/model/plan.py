@@ -2,18 +2,22 @@
 
 In depth-first order the descendants of a node are one contiguous range, so the forest splits into ordinary parts: a
 causal call inside all nodes, and for each inner node one unmasked rectangle, its descendants x its own tokens. While a
-model generates, each query instead sees a chosen set of cached keys. Not here: computing any of it (`cascade.py`).
+model generates, each query instead sees a chosen set of cached keys. What is learned to stand before every path is the
+root of the forest: keys and values that all queries see (`Prefix`), or tokens of their own that all others descend from
+(`beneath`). Not here: computing any of it (`cascade.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from luthier.batch import Batch
+from luthier.errors import ModelError
 
 BUCKET = 16
 """Node lengths are rounded up to a multiple of this, so that short nodes share one batched call."""
@@ -46,12 +50,46 @@ class Bucket:
         whole[0].transpose(0, 1)[self.index[self.real]] = part.transpose(1, 2)[self.real].to(whole.dtype)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefix:
+    """Keys and values that stand before every path, as those of so many earlier tokens would."""
+
+    length: int
+    """p: how many they are; the tokens of every path stand p positions further on."""
+    layers: Mapping[int, tuple[Tensor, Tensor]]
+    """Number of a layer -> its keys and values, (1, kv heads, p, width) each."""
+
+    def of(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """One layer's, in the dtype of its own keys and values (1, kv heads, n, width).
+
+        Raises ModelError for a layer that has none, or where its own have other heads or widths.
+        """
+        keys, values = self.layers.get(layer, (None, None))
+        if keys is None or values is None:
+            raise ModelError(
+                f"layer {layer} is not one of the {len(self.layers)} that have keys and values of the prefix"
+            )
+        if any(one.shape[1::2] != own.shape[1::2] for one, own in ((keys, key), (values, value))):
+            raise ModelError(
+                f"layer {layer} keeps its keys and values in another shape than it attends to, so that a prefix of "
+                "them cannot stand in the forest; set model.shared=false"
+            )
+        return keys.to(value.dtype), values.to(value.dtype)
+
+    def seen(self, depth: Tensor, window: int | None) -> Tensor:
+        """(q, p) whether queries at these depths (q,) see each of them: all do, but for a window that ends before."""
+        back = depth[:, None] + torch.arange(self.length, 0, -1, device=depth.device)
+        return back < window if window is not None else torch.ones_like(back, dtype=torch.bool)
+
+
 class Cache:
     """Keys and values of every layer, packed as the forest is, so that a shared beginning is held once."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.length = 0
+        self.root: dict[int, tuple[Tensor, Tensor]] = {}
+        """Keys and values of the learned tokens that every path begins with, where there are any; by layer."""
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,6 +120,8 @@ class Step:
     cache: Cache
     taken: Tensor
     """(k,) which cached keys these are: the queries' own, and those that any of them sees."""
+    prefix: Prefix | None = None
+    """What every query sees besides."""
     consumed: set[int] = field(default_factory=set)
 
     def keys(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,12 +160,21 @@ class Plan:
     """Use the boolean mask, whatever the layer asks."""
     cache: Cache | None = None
     """Where keys and values are kept, when decoding goes on from this forest."""
+    prefix: Prefix | None = None
+    """What every query sees besides."""
+    learned: int = 0
+    """How many of the first tokens are no batch's: a cache keeps them apart from the paths."""
     consumed: set[int] = field(default_factory=set)
     """Which attention modules have taken the plan: the engine compares it with the layers it knows."""
 
     def keys(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's own keys and values, cached where decoding goes on from here."""
-        return (key, value) if self.cache is None else self.cache.extend(layer, key, value)
+        if self.cache is None:
+            return key, value
+        if self.learned:
+            self.cache.root[layer] = key[:, :, : self.learned].clone(), value[:, :, : self.learned].clone()
+        self.cache.extend(layer, key[:, :, self.learned :], value[:, :, self.learned :])
+        return key, value
 
     def allowed(self, window: int | None) -> Tensor:
         """(q, k) whether a query sees a key: itself and its ancestors, at most `window` - 1 back on its own path."""
@@ -150,6 +199,29 @@ def plan(batch: Batch, *, dense: bool = False) -> Plan:
         single=long,
         buckets=_buckets([(a, b) for a, b in leaves if b - a <= 8 * BUCKET], batch.tokens.device),
         dense=dense,
+    )
+
+
+def behind(forest: Plan | Step, prefix: Prefix) -> Plan | Step:
+    """The same plan or step with keys and values before every path."""
+    return replace(forest, prefix=prefix, longest=forest.longest + prefix.length)
+
+
+def beneath(forest: Plan, count: int) -> Plan:
+    """The same forest under one more node: `count` learned tokens that all others descend from."""
+    first = torch.arange(count, device=forest.index.device)
+    inner = (Rectangle(a.start + count, a.stop + count, a.end + count) for a in forest.rectangles)
+    return replace(
+        forest,
+        query_depth=torch.cat((first, forest.query_depth + count)),
+        key_depth=torch.cat((first, forest.key_depth + count)),
+        end=torch.cat((torch.full_like(first, len(forest.end) + count), forest.end + count)),
+        index=torch.cat((first, forest.index + count)),
+        longest=forest.longest + count,
+        rectangles=(Rectangle(0, count, len(forest.end) + count), *inner),
+        single=((0, count), *((a + count, b + count) for a, b in forest.single)),
+        buckets=tuple(Bucket(block.index + count, block.real) for block in forest.buckets),
+        learned=count,
     )
 
 

@@ -8,9 +8,7 @@ scale for each output, the largest weight of which is 127.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -21,6 +19,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from luthier.errors import ModelError
+from luthier.model.few_bits import require
 
 if TYPE_CHECKING:
     from bitsandbytes.functional import QuantState
@@ -83,7 +82,7 @@ def quantize(network: PreTrainedModel, bits: Bits, dtype: torch.dtype) -> None:
     if not found:
         raise ModelError(f"model.quantize: {type(network).__name__} has no linear layer to keep in few bits")
     if bits == "nf4":
-        _require()
+        require("model.quantize: nf4", "int8")
     for name, module in found.items():
         parent, _, leaf = name.rpartition(".")
         packed = _PACK[bits](module.weight.detach(), dtype)
@@ -183,25 +182,3 @@ if TYPE_CHECKING:
         """`_PackedLinear.apply`, whose signature torch does not type."""
 else:
     packed_linear = _PackedLinear.apply
-
-
-def _require() -> None:
-    """Raises ModelError where bitsandbytes is not installed."""
-    try:
-        with _quiet():
-            import bitsandbytes  # noqa: F401
-    except ImportError as error:
-        raise ModelError(
-            "model.quantize: nf4 needs bitsandbytes; install it with `pip install luthier[quantize]`, or use int8"
-        ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without its word on kernels of the hub that it could load and that nothing here uses."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

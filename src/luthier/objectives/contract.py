@@ -32,6 +32,8 @@ class ToyScores:
     uniform: Tensor | None
     divergence: Tensor | None = None
     head: Tensor | None = None
+    twin: Tensor | None = None
+    disagreement: Tensor | None = None
 
 
 def check(objective: Objective) -> None:
@@ -72,7 +74,15 @@ def score(batch: Batch, table: Tensor) -> ToyScores:
     before = torch.randn(VOCABULARY, VOCABULARY, generator=torch.Generator().manual_seed(2))[row].log_softmax(dim=-1)
     chosen = logprobs.gather(1, batch.tokens[batch.target][:, None]).squeeze(1)
     said = table[row][:, :LABELS].log_softmax(dim=-1)
-    return ToyScores(chosen, logprobs.mean(dim=-1), (before.exp() * (before - logprobs)).sum(dim=-1), said)
+    again = (logprobs + 0.5 * before).log_softmax(dim=-1)
+    return ToyScores(
+        chosen,
+        logprobs.mean(dim=-1),
+        divergence=(before.exp() * (before - logprobs)).sum(dim=-1),
+        head=said,
+        twin=again.gather(1, batch.tokens[batch.target][:, None]).squeeze(1),
+        disagreement=((logprobs.exp() - again.exp()) * (logprobs - again)).sum(dim=-1),
+    )
 
 
 def _sequence(tokens: np.ndarray, weight: np.ndarray, group: int, rank: float) -> TokenSequence:

@@ -29,6 +29,14 @@ class Scores(Protocol):
         """(m,) KL(base || model) over the vocabulary in nats, where `needs` asked for it."""
 
     @property
+    def twin(self) -> Tensor | None:
+        """(m,) log-probability of each scored token in a second pass with its own dropout, where `needs` asked."""
+
+    @property
+    def disagreement(self) -> Tensor | None:
+        """(m,) KL of the two passes, both ways, over the vocabulary in nats; comes with `twin`."""
+
+    @property
     def head(self) -> Tensor | None:
         """(m, k) what the leaf head says of the state that predicts each pair, where `needs` asked for it."""
 

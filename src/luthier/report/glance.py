@@ -33,7 +33,15 @@ def glance(run: Run) -> tuple[Line, ...]:
     report = run.report
     measured = (got_worse(report), *_others(report), *_forgot(report), *_bar(report)) if report.metrics else ()
     warned = (Line("watch out", one.sentence, tone="worse") for one in report.warnings)
-    return (*measured, *_cost(run), *warned, *_reads(report))
+    return (*_goes_on(report), *measured, *_cost(run), *warned, *_reads(report))
+
+
+def _goes_on(report: Report) -> tuple[Line, ...]:
+    """The runs before this one, if any, since `base` then means the nearest of them."""
+    if not report.lineage:
+        return ()
+    chain = [f"{one.run} ({', '.join(one.data)})" if one.data else one.run for one in report.lineage]
+    return (Line("goes on from", ", which went on from ".join(chain), "'base' on this page is that run's model"),)
 
 
 def got_worse(report: Report) -> Line:

@@ -30,7 +30,7 @@ def summary(run: Path) -> RenderableType:
     Raises RunError naming the file of the run that is missing or damaged.
     """
     seen = view(read_run(run))
-    parts: list[RenderableType] = [Text(), _sentence(seen), *_on_all(seen), *_reads(seen), Text()]
+    parts: list[RenderableType] = [Text(), *_goes_on(seen), _sentence(seen), *_on_all(seen), *_reads(seen), Text()]
     parts += [_Metrics(seen), *_signed(seen), *_bar(seen), *_mended(seen)] if seen.metrics else []
     parts += _others(seen)
     parts += [*_forgotten(seen), *_warned(seen), *_cost(seen)]
@@ -40,6 +40,16 @@ def summary(run: Path) -> RenderableType:
 def _sentence(seen: View) -> Text:
     colour = {"better": "bold green", "worse": "bold red"}.get(seen.report.verdict.word, "bold yellow")
     return Text(figures.visible(seen.sentence), style=colour)
+
+
+def _goes_on(seen: View) -> list[Text]:
+    """The run before this one, if any, since `base` then means its model."""
+    before = seen.report.lineage
+    return (
+        [Text(figures.visible(f"'base' is the model of {before[0].run}, which this run went on from."))]
+        if before
+        else []
+    )
 
 
 def _warned(seen: View) -> list[Text]:

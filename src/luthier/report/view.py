@@ -185,6 +185,8 @@ def _key_numbers(run: Run, judged: MetricRow) -> tuple[Pair, ...]:
     report, took = run.report, run.report.cost.took
     trained = run.data.splits.get("train")
     best = "" if report.best_step is None else f"best at step {count(report.best_step)}"
+    if report.averaged:
+        best = f"best is the mean of steps {', '.join(map(count, report.averaged))}"
     found = (
         Pair(spelled(judged.name), number(judged.comparison.tuned.value, judged.decimals), _from_base(judged)),
         Pair("test rows", count(report.verdict.n), "the same for both models" if report.verdict.n else ""),

@@ -125,13 +125,9 @@ def _rows(
 
     labelled: whether the answers of a file are labels where the run's own are.
     """
-    task = _task(run)
     if data is None:
-        readings, splits = read_splits(recipe.data)
-        same_data(run, {role: reading.file for role, reading in readings.items()})
-        file = readings.get("test", readings["train"]).file.path
-        source = Source(splits["test"], file, recipe.data, readings["train"].labels)
-        return tuple(_asked(run, splits["test"])), task, source
+        return own_rows(run, recipe)
+    task = _task(run)
     labels = read_json(run / "data.json").get("shown_labels") if labelled else None
     options = reading or replace(recipe.data, limit=None)
     asked = read(data, options, labels=labels).examples
@@ -141,6 +137,19 @@ def _rows(
         brought = {example.label for example in asked if example.label is not None}
         task = replace(task, labels=tuple(sorted({*task.labels, *brought})))
     return asked, task, Source(asked, data, options, labels)
+
+
+def own_rows(run: Path, recipe: Recipe) -> tuple[tuple[Example, ...], Task, Source]:
+    """The test rows that a finished run was judged on, by what, and where they came from.
+
+    Raises RunError where the run is not finished or its files have changed.
+    """
+    task = _task(run)
+    readings, splits = read_splits(recipe.data)
+    same_data(run, {role: reading.file for role, reading in readings.items()})
+    file = readings.get("test", readings["train"]).file.path
+    source = Source(splits["test"], file, recipe.data, readings["train"].labels)
+    return tuple(_asked(run, splits["test"])), task, source
 
 
 def _task(run: Path) -> Task:

@@ -8,6 +8,7 @@ from pathlib import Path
 from luthier.run.prepare import Prepared
 from luthier.train.course import read_course
 from luthier.train.loop import TrainResult
+from luthier.train.optim import peak_rate
 from luthier.train.symptoms import symptoms
 from luthier.types import Json
 
@@ -15,10 +16,9 @@ from luthier.types import Json
 def course(prepared: Prepared, folder: Path, result: TrainResult) -> dict[str, Json]:
     """`warnings` and `looks` of report.json."""
     recipe = prepared.recipe
-    usual = recipe.method.usual_lr(prepared.model.network)
     found = symptoms(
         read_course(folder / "metrics.jsonl"),
-        lr=usual if recipe.train.lr is None else recipe.train.lr,
+        lr=peak_rate(recipe.train, recipe.method.usual_lr(prepared.model.network)),
         best_step=result.best_step,
         stopped_early=result.stopped_early,
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from rich.text import Text
 
 from luthier.data.render import pieces
+from luthier.model.load import Model
 from luthier.recipe import Recipe, to_tree
 from luthier.run.audit import told
 from luthier.run.estimate import expect
@@ -20,9 +21,9 @@ MOST = 10
 """Rows that are not used, told by name."""
 
 
-def dry(recipe: Recipe, show: Show) -> dict[str, Json]:
-    """Prepares everything, tastes one micro-batch, tells, and stops."""
-    prepared = prepare(recipe, show, taste=True)
+def dry(recipe: Recipe, show: Show, *, model: Model | None = None) -> dict[str, Json]:
+    """Prepares everything, tastes one micro-batch, tells, and stops. model: the recipe's, where it is open already."""
+    prepared = prepare(recipe, show, taste=True, model=model)
     replay = prepared.replayed.replay.sequences if prepared.replayed else ()
     for sequence in (*prepared.sequences[:ROWS], *replay[:1]):
         show.say(

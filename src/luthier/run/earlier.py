@@ -15,6 +15,7 @@ from luthier.evaluate.forgetting import ForgettingOptions
 from luthier.model.load import Model
 from luthier.recipe import Recipe
 from luthier.run.assistant import recipe_of
+from luthier.run.lineage import ancestors
 from luthier.types import Example
 
 
@@ -33,9 +34,20 @@ class Earlier:
 
 
 def read_earlier(recipe: Recipe, model: Model) -> tuple[Earlier, ...]:
-    """Every file and run folder that `forgetting.files` names; raises what reading raises."""
-    wanted = recipe.forgetting.files if recipe.forgetting.measure else ()
+    """Every file and run folder that `forgetting.files` names, then the runs that this one goes on from.
+
+    Raises what reading raises.
+    """
+    if not recipe.forgetting.measure:
+        return ()
+    named = {Path(name).resolve() for name in recipe.forgetting.files}
+    before = [str(run) for run in ancestors(recipe.parent) if run.resolve() not in named and _was_tested(run)]
+    wanted = (*recipe.forgetting.files, *before)
     return tuple(_earlier(name, recipe.forgetting, recipe.evaluate, model) for name in wanted)
+
+
+def _was_tested(run: Path) -> bool:
+    return (run / "predictions.jsonl").exists()
 
 
 def _earlier(name: str, options: ForgettingOptions, judging: EvaluateOptions, model: Model) -> Earlier:

@@ -57,7 +57,7 @@ def expect(prepared: Prepared) -> Expected:
         prepared.replayed.replay if prepared.replayed else None,
         prepared.mixture,
     )
-    cost = estimate(prepared.model, recipe.objective, size)
+    cost = estimate(prepared.model, recipe.objective, size, recipe.train)
     forgetting = _forgetting_tokens(prepared)
     more = 1 + (_evaluation_tokens(prepared, size.distinct) + forgetting) / max(1, size.distinct)
     forgetting_s = cost.seconds * forgetting / max(1, size.distinct)

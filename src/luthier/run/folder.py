@@ -16,6 +16,7 @@ from luthier.report.audit import as_json
 from luthier.report.audit import write as write_audit
 from luthier.run.environment import environment
 from luthier.run.files import read_json, write_json, write_text
+from luthier.run.lineage import begin_lineage
 from luthier.run.prepare import Prepared
 from luthier.run.replay import write_replay
 from luthier.train.meter import Cost, Meter
@@ -41,6 +42,7 @@ def write_beginning(prepared: Prepared, folder: Path) -> None:
         "shown_labels": list(prepared.shown_labels) or None,
     }
     write_json(folder / "data.json", {"files": files, "splits": splits, **labels})
+    begin_lineage(prepared.recipe, folder)
     write_text(folder / "recipe.yaml", to_yaml(prepared.recipe))
 
 

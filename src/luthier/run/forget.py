@@ -37,12 +37,12 @@ from luthier.evaluate.forgetting.marking import right
 from luthier.evaluate.forgetting.texts import passages, prompts, questions
 from luthier.evaluate.question import Progress
 from luthier.methods import switched_off
-from luthier.model.accept import open_model
 from luthier.model.divergence import Reference, reference
 from luthier.model.load import Model
 from luthier.run.assess import judge
 from luthier.run.earlier import Earlier
 from luthier.run.files import read_json, write_json, write_text
+from luthier.run.parent import comes_off, opened_before
 from luthier.run.prepare import Prepared
 from luthier.run.show import Show
 from luthier.types import Json
@@ -167,18 +167,20 @@ def _kept(prepared: Prepared, place: Path) -> Before:
 @contextmanager
 def base_of(prepared: Prepared, *, trained: bool) -> Iterator[Model]:
     """The base as it computes: the same weights with the adapter off, else this model before, or one opened anew."""
-    method = prepared.recipe.method
-    if method.removable or (method.starts_as_base and not trained):
+    recipe = prepared.recipe
+    if comes_off(recipe):
         with switched_off(prepared.model.network):
             yield prepared.model
+    elif not trained and (recipe.parent or recipe.method.starts_as_base):
+        yield prepared.model
     else:
-        yield open_model(prepared.recipe.model, masters=True)
+        yield opened_before(recipe)
 
 
 @contextmanager
 def _base_side(prepared: Prepared) -> Iterator[Callable[[Batch], Reference]]:
     """The base's side of a batch, once the model is tuned."""
-    if not prepared.recipe.method.removable:
+    if not comes_off(prepared.recipe):
         with base_of(prepared, trained=True) as opened:
             yield lambda batch: reference(opened, batch)
         return

@@ -73,6 +73,7 @@ def report(
         "method": to_tree(recipe)["method"],
         "steps": result.steps,
         "best_step": result.best_step,
+        "averaged": list(result.averaged),
         "stopped_early": result.stopped_early,
         "refused": result.refused,
         "shown": _shown(prepared),

@@ -19,7 +19,6 @@ from luthier.data.render import render_all
 from luthier.data.split import PARTS, SplitOptions, split
 from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.methods import keep_base
-from luthier.model.accept import open_model
 from luthier.model.leaf import attach_head
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
@@ -28,6 +27,8 @@ from luthier.run.earlier import Earlier, read_earlier
 from luthier.run.fitting import fitting, right_answers, whole, with_right
 from luthier.run.headed import HeadFacts, has_head, head_facts, head_sequences, headed_task, judging
 from luthier.run.mixed import Mixed, mixed_sequences, read_mixed, told_mixture
+from luthier.run.parent import attached, begun
+from luthier.run.parent import told as told_parent
 from luthier.run.replay import Replayed, replayed
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
@@ -91,10 +92,13 @@ class Prepared:
         return sample(rows, options.validation_rows or len(rows), seed=options.seed)
 
 
-def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bool = False) -> Prepared:
+def prepare(
+    recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bool = False, model: Model | None = None
+) -> Prepared:
     """Reads, splits, opens, renders and proves. Raises what each of these raises, with the row and the remedy.
 
     folder: a run that goes on, whose replay is read. taste: a few rows of replay stand for all that would be made.
+    model: the recipe's, where it is open already.
     """
     readings, splits = read_splits(recipe.data)
     splits, wrong = with_right(splits)
@@ -110,7 +114,9 @@ def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bo
     learned, pairs = right_answers(splits["train"])
     if pairs:
         show.say(f"{len(pairs):,} training rows are preference pairs: their chosen answers are learned, as `sft` does")
-    model = open_model(recipe.model, masters=not recipe.method.removable)
+    model = begun(recipe, model)
+    if recipe.parent:
+        show.say(told_parent(recipe))
     show.say(
         f"model {model.name} on {model.device.type} in {str(model.dtype).removeprefix('torch.')}: {_sharing(model)}"
     )
@@ -168,12 +174,13 @@ def prepare(recipe: Recipe, show: Show, *, folder: Path | None = None, taste: bo
 def attach(prepared: Prepared) -> None:
     """Readies the model for its first step: the method attached, and the base kept where the objective needs it."""
     recipe, model = prepared.recipe, prepared.model
-    recipe.method.attach(model.network, dtype=model.dtype, seed=recipe.train.seed)
+    if not attached(recipe):
+        recipe.method.attach(model.network, dtype=model.dtype, seed=recipe.train.seed)
     if prepared.head is not None:
         width = int(model.network.config.get_text_config().hidden_size)
         attach_head(model.network, prepared.head.made(width)).start(recipe.train.seed)
     if "divergence" in recipe.objective.needs:
-        keep_base(model, recipe.method)
+        keep_base(model, recipe.method, goes_on=bool(recipe.parent))
 
 
 def _too_long(left: LeftOut) -> Issue:

@@ -27,6 +27,7 @@ from luthier.errors import DataError, RunError
 from luthier.model.generate import generate
 from luthier.model.load import Model
 from luthier.recipe import Recipe
+from luthier.run.parent import learned_before
 from luthier.run.show import Show
 from luthier.train.log import spoken
 from luthier.types import Completion, Example, Json, Message, TokenSequence
@@ -96,6 +97,8 @@ def replayed(
         found, left_out = _kept(folder / NAME), list[LeftOut]()
     elif mix.generated:
         found, left_out = _written(mix, model, min(needed, TASTED) if taste else needed, recipe.train.seed, show)
+    elif mix.source == "parent":
+        found, left_out = _drawn(list(learned_before(recipe.parent)), needed, recipe.train.seed), []
     else:
         found, left_out = _read(mix.source, needed, recipe)
     took = monotonic() - began if mix.generated and folder is None else 0.0
@@ -143,7 +146,9 @@ def without_end(row: Rendered) -> TokenSequence:
 
 
 def _told(mix: MixOptions, replay: Replay, task: Sequence[TokenSequence], found: Sequence[ReplayRow], fit: int) -> str:
-    by = {"general": "bundled instructions", "sampled": "instructions it sampled itself"}.get(mix.source, mix.source)
+    by = {"general": "bundled instructions", "sampled": "instructions it sampled itself"}.get(
+        mix.source, "what its parents learned" if mix.source == "parent" else mix.source
+    )
     broken = sum(not row.finished for row in found)
     answered = ", answered by the model before tuning" if mix.generated else ""
     cut = f"; {broken:,} of the answers met mix.max_new_tokens, and their end is not learned" if broken else ""
@@ -166,20 +171,25 @@ def _apart(found: Sequence[ReplayRow], asked: Mapping[str, Sequence[Example]]) -
 
 
 def _read(path: str, needed: int, recipe: Recipe) -> tuple[list[ReplayRow], list[LeftOut]]:
-    """As many rows of a file as the run can use, drawn by its seed, with their right answers."""
+    """As many rows of a file as the run can use."""
     options = ReadOptions(skip_bad_rows=recipe.data.skip_bad_rows)
     try:
         reading = read(path, options, name=f"replay/{Path(path).name}")
     except DataError as error:
         remedy = "replay wants prompts with answers or messages, which `luthier convert` writes"
         raise DataError(f"mix.source: {error} ({remedy})") from error
-    right = [one for one in reading.examples if any(each.score > 0 for each in one.completions)]
-    draw = np.random.default_rng([recipe.train.seed, len(right)])
+    return _drawn(reading.examples, needed, recipe.train.seed), list(reading.left_out)
+
+
+def _drawn(examples: Sequence[Example], needed: int, seed: int) -> list[ReplayRow]:
+    """At most so many of the examples that have a right answer, drawn by the seed, in their own order."""
+    right = [one for one in examples if any(each.score > 0 for each in one.completions)]
+    draw = np.random.default_rng([seed, len(right)])
     chosen = sorted(draw.permutation(len(right))[:needed].tolist())
     rows = [
         replace(right[i], completions=tuple(one for one in right[i].completions if one.score > 0)[:1]) for i in chosen
     ]
-    return [ReplayRow(row) for row in rows], list(reading.left_out)
+    return [ReplayRow(row) for row in rows]
 
 
 def _written(mix: MixOptions, model: Model, count: int, seed: int, show: Show) -> tuple[list[ReplayRow], list[LeftOut]]:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from rich.table import Table
 from rich.text import Text
 
-from luthier.recipe import DEFAULTS, PLUGS, SECTIONS
+from luthier.recipe import DEFAULTS, FROM, PLUGS, SECTIONS
 from luthier.types import Json
 
 
@@ -37,6 +37,8 @@ def settings(words: Sequence[str] = (), more: Mapping[str, type] = MappingProxyT
         for plug, shape in shapes.items():
             found += [Setting(s.name, s.default, f"({plug}) {s.meaning}") for s in _of(kind, shape)]
     found.append(Setting("run", "runs/NAME", "Folder that everything of the run is written to."))
+    going_on = "A finished run, whose tuned model is gone on from; what a recipe leaves out is then as in that run."
+    found.append(Setting(FROM, None, going_on))
     found += [setting for name, shape in more.items() for setting in _of(name, shape)]
     wanted = [word.casefold() for word in words]
     return [one for one in found if all(word in f"{one.name} {one.meaning}".casefold() for word in wanted)]

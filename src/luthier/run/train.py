@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.errors import RunError
 from luthier.evaluate import Evaluation, evaluation, read_predictions, write_predictions
 from luthier.methods import restore, switched_off
+from luthier.model.load import Model
 from luthier.recipe import Recipe
 from luthier.report import write as write_report
-from luthier.run import forget, tasks
+from luthier.run import forget, tasks, trunk
 from luthier.run.assess import judge
 from luthier.run.assistant import recipe_of
 from luthier.run.course import course
 from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json
 from luthier.run.folder import Spent, same_data, write_beginning
+from luthier.run.lineage import end_lineage, lineage_json
 from luthier.run.looks import looked
 from luthier.run.outcome import report
+from luthier.run.parent import comes_off
 from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
 from luthier.run.steps import fitted, hooks
@@ -50,16 +54,15 @@ class Outcome:
         return None if self.report is None else forget.overdrawn(self.report)
 
 
-def train(recipe: Recipe, *, show: Show | None = None) -> Outcome:
-    """A new run. Raises RunError if its folder already holds one, or cannot be made."""
+def train(recipe: Recipe, *, show: Show | None = None, model: Model | None = None) -> Outcome:
+    """A new run. Raises RunError if its folder already holds one, or cannot be made.
+
+    model: the recipe's, where it is open already; what the run attaches to it stays on it.
+    """
     folder = Path(recipe.run)
-    if (folder / "recipe.yaml").exists():
-        raise RunError(
-            f"{folder}: already holds a run; go on with `luthier train --resume {folder}`, or name another with --run"
-        )
-    _check_place(folder)
+    free(folder)
     show = show or Show()
-    return _carry_out(prepare(recipe, show), folder, show, resumed=False)
+    return _carry_out(prepare(recipe, show, model=model), folder, show, resumed=False)
 
 
 def resume(folder: Path, *, show: Show | None = None) -> Outcome:
@@ -82,6 +85,8 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     expected = expect(prepared)
     show.say(expected.told())
     show.say(told_visible(prepared, foreseen(prepared)))
+    if said := trunk.kept(prepared.model, prepared.recipe):
+        show.say(said)
     if not resumed:
         write_beginning(prepared, folder)
     spent = Spent(folder, Meter(prepared.model.device).start())
@@ -90,6 +95,8 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     others = tasks.before_mixed(prepared, folder, show)
     with show.training() as progress:
         result = fitted(prepared, folder, _hooks(prepared, progress, spent), resumed=resumed)
+    if said := trunk.saved(prepared.model):
+        show.say(said)
     if result.stopped_early:
         show.say(
             f"stopped early at step {result.steps} of {result.planned}: no validation better since step "
@@ -111,9 +118,9 @@ def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
     if kept.exists():
         rows, _ = read_predictions(kept)
         return evaluation(rows, prepared.task, resamples=options.resamples, seed=options.seed)
-    if not prepared.recipe.method.removable and (folder / "last").exists():
+    if not comes_off(prepared.recipe) and (folder / "last").exists():
         return None
-    with switched_off(prepared.model.network):
+    with nullcontext() if prepared.recipe.parent else switched_off(prepared.model.network):
         found = _evaluated(prepared, prepared.compared, "before tuning", show)
     write_predictions(kept, found.rows)
     return found
@@ -154,14 +161,20 @@ def _finish(
     made = report(prepared, folder, base, tuned, result, expected, spent.read(), before, held_out)
     made |= {"validation": validation_json(prepared, held_out), **course(prepared, folder, result)}
     made["forgetting"] = forgot
+    end_lineage(folder)
+    made["lineage"] = lineage_json(folder)
     made["tasks"] = list(tasks.after_mixed(prepared, folder, others, show))
     write_json(folder / "report.json", made)
     write_report(folder)
     return made
 
 
-def _check_place(folder: Path) -> None:
-    """Raises RunError, before anything is computed, where a folder cannot be written."""
+def free(folder: Path) -> None:
+    """Raises RunError, before anything is computed, where a folder already holds a run or cannot be written."""
+    if (folder / "recipe.yaml").exists():
+        raise RunError(
+            f"{folder}: already holds a run; go on with `luthier train --resume {folder}`, or name another with --run"
+        )
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise RunError(

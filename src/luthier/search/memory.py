@@ -20,9 +20,8 @@ from luthier.report import figures
 from luthier.run.prepare import prepare
 from luthier.run.show import Show
 from luthier.search.shared import Shared
-from luthier.train.forecast import MOMENT_BYTES, forecast, probe, taste
+from luthier.train.forecast import forecast, kept_bytes, probe, taste
 from luthier.train.meter import peak_bytes
-from luthier.train.optim import trainable
 from luthier.types import Json
 
 BUDGETS: Final = tuple(512 * 2**power for power in range(9))
@@ -68,7 +67,7 @@ def memory(recipe: Recipe, *, show: Show) -> Memory:
     with shared.trial(recipe) as mine:
         device = mine.model.device
         available = _available(device)
-        moments = MOMENT_BYTES * sum(one.numel() for one in trainable(mine.model.network).values())
+        moments = kept_bytes(mine.model, recipe.train)
         for tokens in BUDGETS:
             batch = forecast(mine.sequences, replace(recipe.train, token_budget=tokens), mixture=mine.mixture).fullest
             if measured and batch.distinct == measured[-1].filled:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from luthier.recipe import Recipe
 from luthier.run.prepare import Prepared, attach
+from luthier.run.trunk import kept
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +51,7 @@ class Shared:
         mine = replace(self._prepared, recipe=recipe, model=replace(self._prepared.model))
         try:
             attach(mine)
+            kept(mine.model, recipe)
             yield mine
         finally:
             self.put_back()

@@ -3,6 +3,7 @@
     run/last -> checkpoints/000240        relative links, replaced in one move
     run/best -> checkpoints/000180
     run/checkpoints/000180/ 000240/       each with manifest.json: the SHA-256 of every other file
+                    000240-mean/          a mean of several, where one was asked for and is the best
                     .000300.partial/      being written (or removed): garbage to whoever starts next
 
 What a checkpoint holds is its writer's business; here it is a folder. The links are a view for people and for other
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,9 +50,22 @@ class Checkpoints:
         """The folder of the checkpoint after this many steps."""
         return self.root / f"{step:06d}"
 
-    def save(self, step: int, write: Callable[[Path], None], *, best: int | None) -> Path:
-        """Lets `write` fill a folder, seals it, puts it in place in one move, then links and prunes."""
-        target = self.at(step)
+    def save(self, step: int, write: Callable[[Path], None], *, best: int | None, spare: Collection[int] = ()) -> Path:
+        """Lets `write` fill a folder, seals it, puts it in place in one move, then links and prunes all but `spare`."""
+        target = self._fill(self.at(step), write)
+        self.link(last=step, best=best)
+        self._prune(spare={best, *spare})
+        return target
+
+    def save_mean(self, step: int, write: Callable[[Path], None]) -> Path:
+        """Saves a mean of checkpoints up to a step beside them, as the best; it is never resumed from."""
+        target = self.root / f"{step:06d}-mean"
+        _remove(target)
+        self._fill(target, write)
+        self._point("best", target)
+        return target
+
+    def _fill(self, target: Path, write: Callable[[Path], None]) -> Path:
         partial = _partial(target)
         _remove(partial)
         partial.mkdir(parents=True)
@@ -59,8 +73,6 @@ class Checkpoints:
         seal(partial)
         os.rename(partial, target)
         _sync(self.root)
-        self.link(last=step, best=best)
-        self._prune(spare=best)
         return target
 
     def newest(self) -> int | None:
@@ -75,28 +87,28 @@ class Checkpoints:
 
     def link(self, *, last: int, best: int | None) -> None:
         """Points `last` and `best` at these checkpoints, and takes `best` away where there is none."""
-        self._point("last", last)
+        self._point("last", self.at(last))
         if best is None:
             (self.folder / "best").unlink(missing_ok=True)
         else:
-            self._point("best", best)
+            self._point("best", self.at(best))
 
     def clean(self) -> None:
         """Removes what a killed run left half written or half removed."""
         for left in (*self.folder.glob(".*.partial"), *self.root.glob(".*.partial")):
             _remove(left)
 
-    def _point(self, name: str, step: int) -> None:
+    def _point(self, name: str, target: Path) -> None:
         fresh = _partial(self.folder / name)
         _remove(fresh)
-        os.symlink(self.at(step).relative_to(self.folder), fresh)
+        os.symlink(target.relative_to(self.folder), fresh)
         os.replace(fresh, self.folder / name)
         _sync(self.folder)
 
-    def _prune(self, *, spare: int | None) -> None:
+    def _prune(self, *, spare: Collection[int | None]) -> None:
         """Removes the old; each leaves its name before its files, so that none is ever there in part."""
         for step in self.steps()[: -self._keep]:
-            if step != spare:
+            if step not in spare:
                 doomed = _partial(self.at(step))
                 _remove(doomed)
                 os.rename(self.at(step), doomed)

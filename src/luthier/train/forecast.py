@@ -19,14 +19,14 @@ from luthier.model.load import Model
 from luthier.objectives.objective import Objective
 from luthier.train.loader import plan
 from luthier.train.meter import JOULES_PER_WH, Cost, Meter
-from luthier.train.optim import trainable
+from luthier.train.optim import optimizer_of
+from luthier.train.optimizers import Averaging, groups, optimizers, trainable
 from luthier.train.options import TrainOptions
+from luthier.train.step import needs_dropout
 from luthier.types import TokenSequence
 
 COUNTED_STEPS = 20
 """Steps packed to count tokens; a longer run is scaled up from as many, spread evenly over it."""
-MOMENT_BYTES = 8
-"""AdamW's two float32 moments of each trained parameter."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,20 +85,33 @@ def forecast(
     )
 
 
-def estimate(model: Model, objective: Objective, expected: Forecast) -> Estimate:
-    """Tastes the fullest micro-batch and scales its cost up to the steps; changes no parameter, leaves no gradient."""
+def estimate(model: Model, objective: Objective, expected: Forecast, options: TrainOptions) -> Estimate:
+    """Tastes the fullest micro-batch and scales its cost up to the steps; changes no parameter, leaves no gradient.
+
+    Raises ModelError where the optimizer that the options name cannot run here, RecipeError where the objective needs
+    a dropout that is not there.
+    """
+    needs_dropout(model, objective)
+    kept = kept_bytes(model, options)
     took = taste(probe(model, objective, expected.fullest), model.device)
     tokens = expected.fullest.distinct
     seconds = took.seconds * expected.distinct / max(1, tokens)
-    learned = sum(parameter.numel() for parameter in trainable(model.network).values())
     watts = took.energy_wh * JOULES_PER_WH / max(took.seconds, 1e-9)
     return Estimate(
         seconds=seconds,
-        peak_bytes=took.peak_bytes + MOMENT_BYTES * learned,
+        peak_bytes=took.peak_bytes + kept,
         energy_wh=watts * seconds / JOULES_PER_WH,
         assumption=f"one micro-batch of {tokens:,} distinct tokens took {took.seconds:.2f} s; energy at {watts:.0f} W, "
         f"{took.energy_source}",
     )
+
+
+def kept_bytes(model: Model, options: TrainOptions) -> int:
+    """Memory of what is kept of each trained parameter from step to step, and of its average while that is judged."""
+    optimizer = optimizer_of(model.network, options)  # raises, early, what it would raise after the base was judged
+    own = sum(optimizers[options.optimizer].state_bytes(group) for group in groups(model.network, options))
+    copies = (options.ema is not None) + bool(options.l2_to_start) + isinstance(optimizer, Averaging)
+    return own + copies * sum(p.numel() * p.element_size() for p in trainable(model.network).values())
 
 
 def taste(compute: Callable[[], None], device: torch.device) -> Cost:

@@ -24,19 +24,32 @@ from luthier.manifest import unproven
 from luthier.methods.method import Rate
 from luthier.model.load import Model
 from luthier.objectives.objective import Objective
+from luthier.train.average import average_of, restore_stepped, save_stepped, standing_in
 from luthier.train.checkpoint import Checkpoints
 from luthier.train.interrupt import interruption
 from luthier.train.loader import Plan, ahead, plan
 from luthier.train.log import EvaluationRecord, MetricsLog, StepRecord
 from luthier.train.look import Look
-from luthier.train.optim import adamw, learning_rate, optimizer_tensors, restore_optimizer, trainable
+from luthier.train.mean import Mean, judge_mean, newest
+from luthier.train.optim import (
+    learning_rate,
+    optimizer_numbers,
+    optimizer_of,
+    optimizer_tensors,
+    peak_rate,
+    restore_optimizer,
+    trainable,
+)
 from luthier.train.options import Hooks, TrainOptions
 from luthier.train.pace import Pace, rows_per_look
+from luthier.train.pull import Pull
 from luthier.train.state import TrainState
-from luthier.train.step import update
+from luthier.train.step import needs_dropout, update
 from luthier.types import TokenSequence
 
 DEFAULT_LR = 2e-4
+KEPT = ("optimizer", "ema")
+"""Options that what a checkpoint holds depends on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,8 @@ class TrainResult:
     best_step: int | None
     best_value: float | None
     """The deciding metric at the best step; None where nothing was evaluated."""
+    averaged: tuple[int, ...]
+    """Steps of the checkpoints that the best is the mean of; empty where it is one of them."""
     stopped_early: bool
     interrupted: bool
     """Whether someone asked it to stop; resuming goes on as if nobody had."""
@@ -85,12 +100,13 @@ def fit(
 
     replay: rows that are learned beside the sequences, without adding a step. mixture: the files they come from.
     resume: go on from the newest proven checkpoint (from the start where there is none).
-    default_lr: the method's own learning rate, taken where the options name none.
+    default_lr: the method's own learning rate with adamw, taken where the options name none.
     rates: of parameters that do not learn as the rest do.
     Raises RunError for a folder that holds another run, DivergedError after too many non-finite steps, and what
     planning or a hook raises.
     """
-    lr = default_lr if options.lr is None else options.lr
+    needs_dropout(model, objective)
+    lr = peak_rate(options, default_lr)
     run = _Run(model, objective, options, plan(sequences, options, replay, mixture), folder, hooks, lr, rates)
     with ExitStack() as stack:
         stack.enter_context(run.checkpoints.alone())
@@ -109,6 +125,8 @@ def fit(
                 run.save()
             if wished.is_set() or run.state.stopped_early:
                 break
+        if not run.result(interrupted=wished.is_set()).interrupted:
+            run.judge_mean()
         return run.result(interrupted=wished.is_set())
 
 
@@ -131,9 +149,12 @@ class _Run:
         self.model, self.objective, self.options, self.plan = model, objective, options, plan
         self.folder, self.hooks, self.lr = folder, hooks, lr
         self.named = trainable(model.network)
-        self.optimizer = adamw(model.network, options, rates)
+        self.optimizer = optimizer_of(model.network, options, rates)
+        self.pull = Pull(self.named, options.l2_to_start) if options.l2_to_start else None
+        self.average = average_of(options, self.optimizer, self.named)
         self.checkpoints = Checkpoints(folder, keep=options.keep_checkpoints, say=hooks.say)
         self.state = TrainState()
+        self.mean: Mean | None = None
         self.identity = plan.fingerprint()
         share, trained = options.evaluation_share, plan.steps * options.examples_per_step
         rows = rows_per_look(hooks.rows, share=share, rows_trained=trained)
@@ -157,11 +178,16 @@ class _Run:
                 f"{checkpoint}: was trained on other rows, another seed or another examples_per_step; "
                 "a resumed run takes them as they were, or name another folder"
             )
+        before = {**json.loads(json.dumps(asdict(TrainOptions()))), **saved["options"]}
+        for name in [one for one in KEPT if before[one] != getattr(self.options, one)]:
+            raise RunError(f"{checkpoint}: was trained with train.{name}={before[name]}; resume it with the same")
         for name, value in json.loads(json.dumps(asdict(self.options))).items():
-            if saved["options"].get(name) != value:
-                self.hooks.say(f"{name} was {saved['options'].get(name)} when the run was saved, and is {value} now")
+            if before[name] != value:
+                self.hooks.say(f"{name} was {before[name]} when the run was saved, and is {value} now")
         self.hooks.restore_weights(checkpoint)
-        restore_optimizer(self.optimizer, self.named, load_file(checkpoint / "optimizer.safetensors"))
+        tensors, numbers = load_file(checkpoint / "optimizer.safetensors"), saved.get("numbers", {})
+        restore_optimizer(self.optimizer, self.named, tensors, numbers)
+        restore_stepped(self.average, self.named, checkpoint)
         self.state = self._with_a_best_that_is_there(TrainState.from_json(saved["state"]))
         self.checkpoints.link(last=self.state.step, best=self.state.best_step)
 
@@ -171,8 +197,19 @@ class _Run:
         torch.manual_seed(_key(self.options.seed, step))
         self.model.network.train()
         lr = learning_rate(step, self.plan.steps, self.lr, self.options)
-        done, clip = step / self.plan.steps, self.options.clip
-        came = update(self.model, self.objective, batches, self.optimizer, lr=lr, clip=clip, done=done)
+        came = update(
+            self.model,
+            self.objective,
+            batches,
+            self.optimizer,
+            lr=lr,
+            clip=self.options.clip,
+            done=step / self.plan.steps,
+            noise=self.options.neftune,
+            pull=self.pull,
+        )
+        if self.average is not None and not came.refused:
+            self.average.follow(step + 1 - self.state.refused)
         record = StepRecord(
             step=step + 1,
             steps=self.plan.steps,
@@ -193,7 +230,8 @@ class _Run:
         if self.hooks.measure is None:
             return
         began = self.hooks.clock()
-        found = self.hooks.measure(self.pace.rows)
+        with standing_in(self.average, self.named):
+            found = self.hooks.measure(self.pace.rows)
         took = self.hooks.clock() - began
         self.state = replace(self.state, measure=took, measuring=self.state.measuring + took)
         self._looked(found, took)
@@ -208,7 +246,8 @@ class _Run:
                 self.measure()
             return
         began, metric = self.hooks.clock(), self.hooks.metric
-        found = self.hooks.evaluate(self.pace.rows)
+        with standing_in(self.average, self.named):
+            found = self.hooks.evaluate(self.pace.rows)
         if metric not in found.metrics:
             raise RunError(
                 f"the evaluation brought {sorted(found.metrics)}, but {metric!r} is to decide the best checkpoint"
@@ -244,16 +283,28 @@ class _Run:
     def save(self) -> None:
         """Saves a checkpoint of this moment."""
         self.state = replace(self.state, metrics_bytes=self.metrics.sync())
-        self.checkpoints.save(self.state.step, self._write, best=self.state.best_step)
+        spare = newest(self.state.step, self.options.average or 0, self.plan.evaluated)
+        self.checkpoints.save(self.state.step, self._write, best=self.state.best_step, spare=spare)
+
+    def judge_mean(self) -> None:
+        """Averages the last checkpoints of a run that has ended, where that was asked for."""
+        if self.options.average is None:
+            return
+        steps, gain = newest(self.state.step, self.options.average, self.plan.evaluated), self.options.min_gain
+        self.mean = judge_mean(
+            self.checkpoints, steps, self.named, self.hooks, rows=self.pace.rows, state=self.state, min_gain=gain
+        )
 
     def result(self, *, interrupted: bool) -> TrainResult:
         """What the caller is told."""
         state = self.state
+        kept = self.mean if self.mean is not None and self.mean.better else None
         return TrainResult(
             steps=state.step,
             planned=self.plan.steps,
-            best_step=state.best_step,
-            best_value=state.best_value,
+            best_step=state.best_step if kept is None else kept.steps[-1],
+            best_value=state.best_value if kept is None else kept.value,
+            averaged=() if kept is None else kept.steps,
             stopped_early=state.stopped_early,
             interrupted=interrupted and state.step < self.plan.steps and not state.stopped_early,
             refused=state.refused,
@@ -291,9 +342,16 @@ class _Run:
             )
 
     def _write(self, folder: Path) -> None:
-        self.hooks.save_weights(folder)
+        with standing_in(self.average, self.named):
+            self.hooks.save_weights(folder)
+        save_stepped(self.average, self.named, folder)
         save_file(optimizer_tensors(self.optimizer, self.named), folder / "optimizer.safetensors")
-        state = {"state": self.state.to_json(), "identity": self.identity, "options": asdict(self.options)}
+        state = {
+            "state": self.state.to_json(),
+            "identity": self.identity,
+            "options": asdict(self.options),
+            "numbers": optimizer_numbers(self.optimizer, self.named),
+        }
         (folder / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     def _with_a_best_that_is_there(self, state: TrainState) -> TrainState:

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from luthier.errors import RecipeError
 from luthier.train.log import EvaluationRecord, StepRecord
 from luthier.train.look import Look
+
+Schedule: TypeAlias = Literal["cosine", "linear", "constant"]
+"""How the learning rate falls after the warm-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +23,17 @@ class TrainOptions:
 
     epochs: float = 3.0
     """Passes over the training rows; a fraction is allowed."""
+    optimizer: Literal["adamw", "adamw-8bit", "adamw-paged", "adafactor", "muon", "schedule-free"] = "adamw"
+    """What steps the weights. adafactor and adamw-8bit save memory, adamw-paged moves it to the CPU's; muon is for
+    matrices, with adamw for the rest; schedule-free averages in place of letting the rate fall."""
     lr: float | None = None
-    """Highest learning rate; None takes the method's own, 0 changes nothing (a control)."""
+    """Highest learning rate; None takes the method's own (twice that with schedule-free), 0 changes nothing (a
+    control)."""
     examples_per_step: int = 16
     """Examples an optimizer step averages over; how they are cut into micro-batches changes nothing."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate falls after the warm-up."""
+    schedule: Schedule | None = None
+    """How the learning rate falls after the warm-up; None is the optimizer's own: cosine, but constant with
+    schedule-free."""
     warmup: float = 0.05
     """Share of the steps over which the learning rate rises."""
     min_lr: float = 0.0
@@ -33,9 +41,21 @@ class TrainOptions:
     weight_decay: float = 0.01
     """Decoupled decay, of the matrices only: never of embeddings, norms and biases."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of AdamW's first and second moments."""
+    """Decay of AdamW's first and second moments; the first is what schedule-free interpolates by."""
     eps: float = 1e-8
     """What keeps AdamW's division finite."""
+    neftune: float = 0.0
+    """Noise on the input embeddings while learning, such as 5, divided by the root of a row's tokens times the width;
+    0 adds none."""
+    l2_to_start: float = 0.0
+    """Pull of the weights that learn to where they began: half of this times their squared distance is added to the
+    loss. It costs as much memory again as they do; 0 does not pull."""
+    average: int | None = None
+    """Newest checkpoints of planned evaluations that are averaged in the end, such as 3, in equal parts; the average
+    becomes the best where the validation rows find it better. None averages none."""
+    ema: float | None = None
+    """Share of a moving average of the weights that a step leaves, such as 0.999; the average is what is judged and
+    saved. It costs as much memory again as the weights that learn; None averages nothing."""
     clip: float = 1.0
     """Largest global norm of a step's gradient."""
     token_budget: int = 4096
@@ -56,6 +76,12 @@ class TrainOptions:
     """Steps between saves beside those at evaluations; None saves at evaluations only."""
     keep_checkpoints: int = 2
     """Newest checkpoints kept, beside the best."""
+    trunk: Literal["auto", "exact", False] = "auto"
+    """Whether what the lowest layers compute is kept on disk where they learn nothing, and so computed once for all
+    epochs, runs and losses measured. `auto` keeps it in the number format of the products, where bfloat16 rounds each
+    hidden state once; `exact` to the bit; `false` computes it every time."""
+    trunk_gb: float = 4.0
+    """Most gigabytes of it in the cache folder, over all runs; what was used least recently leaves first."""
     seed: int = 0
     """What the order of the examples and the dropout are drawn from."""
 
@@ -76,6 +102,11 @@ class TrainOptions:
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)"),
             ("eps", 0 < self.eps < math.inf, "above 0"),
+            ("neftune", 0 <= self.neftune < math.inf, "0 or more"),
+            ("l2_to_start", 0 <= self.l2_to_start < math.inf, "0 or more"),
+            ("average", self.average is None or self.average >= 2, "at least 2, or none"),
+            ("ema", self.ema is None or 0 <= self.ema < 1, "a share in [0, 1), or none"),
+            ("ema", self.ema is None or self.optimizer != "schedule-free", "none: schedule-free averages already"),
             ("clip", self.clip > 0, "above 0 (inf never clips)"),
             ("token_budget", self.token_budget >= 1, "at least 1"),
             ("evaluations_per_epoch", self.evaluations_per_epoch >= 1, "at least 1"),
@@ -85,6 +116,7 @@ class TrainOptions:
             ("max_refused", self.max_refused >= 0, "0 or more"),
             ("save_every", self.save_every is None or self.save_every >= 1, "at least 1, or none"),
             ("keep_checkpoints", self.keep_checkpoints >= 1, "at least 1"),
+            ("trunk_gb", 0 <= self.trunk_gb < math.inf, "0 or more"),
             ("seed", self.seed >= 0, "0 or more"),
         ]
 

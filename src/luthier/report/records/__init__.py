@@ -29,11 +29,12 @@ from luthier.report.records.evidence import (
 )
 from luthier.report.records.lines import Answer, Data, File, Measured, Prediction, Row, Split, Step
 from luthier.report.records.number import Comparison, Interval, Known, finite_or_none
-from luthier.report.records.report import IssueCount, Piece, Report, ShownRow
+from luthier.report.records.report import Ancestor, IssueCount, Piece, Report, ShownRow
 from luthier.report.records.verdict import Accuracy, Bar, ClassResult, Confusion, OnAll, OtherTask, Reads, Task, Verdict
 
 __all__ = [
     "Accuracy",
+    "Ancestor",
     "Answer",
     "Answered",
     "Bar",

@@ -36,6 +36,17 @@ class IssueCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A run that was gone on from."""
+
+    run: str
+    step: int | None = None
+    """The checkpoint that was taken."""
+    data: tuple[str, ...] = ()
+    """Its training rows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """report.json."""
 
@@ -53,6 +64,8 @@ class Report:
     method: Mapping[str, object] = field(default_factory=dict)
     steps: int | None = None
     best_step: int | None = None
+    averaged: tuple[int, ...] = ()
+    """Steps of the checkpoints that the best is the mean of."""
     stopped_early: bool = False
     shown: tuple[ShownRow, ...] = ()
     use: str = ""
@@ -68,3 +81,5 @@ class Report:
     """What else was learned, in a mixture."""
     reads: Reads | None = None
     """None for a run without test rows."""
+    lineage: tuple[Ancestor, ...] | None = None
+    """The runs that this one goes on from, the nearest first."""
