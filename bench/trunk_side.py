@@ -23,7 +23,7 @@ from luthier.model.load import Model, ModelOptions, load
 from luthier.model.trunk import KeptTrunk, keep_trunk
 from luthier.objectives.sft import SFT
 from luthier.train.loader import Plan, plan
-from luthier.train.optim import adamw
+from luthier.train.optim import optimizer_of
 from luthier.train.options import TrainOptions
 from luthier.train.step import update
 from luthier.types import Completion, Example, Message, TokenSequence
@@ -116,7 +116,7 @@ def one(model: Model, steps: Plan, asked: Asked, options: TrainOptions) -> Trial
     method.attach(model.network, dtype=model.dtype, seed=options.seed)
     if asked.cache and not keep_trunk(model, exact=asked.exact, gigabytes=64.0, folder=Path(asked.cache)).layer:
         raise SystemExit("there is no cut")
-    optimizer, losses = adamw(model.network, options), []
+    optimizer, losses = optimizer_of(model.network, options), []
     model.network.train()
     for step in range(steps.steps):
         came = update(model, SFT(), steps.batches(step), optimizer, lr=options.lr or LR, clip=CLIP)

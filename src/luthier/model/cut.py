@@ -62,9 +62,9 @@ def find_cut(model: Model) -> Cut:
 def _examined(model: Model, layers: Sequence[nn.Module]) -> Cut:
     batch = trial(model)
     with _training(model):
-        first, second = (_after_each(model, batch, layers, seed) for seed in (0, 1))
+        (first, _), (second, _) = (_after_each(model, batch, layers, seed) for seed in (0, 1))
     with evaluating(model):
-        judged = _after_each(model, batch, layers, 0)
+        judged, whole = _after_each(model, batch, layers, 0)
         still = 0
         for one, other, calm in zip(first, second, judged, strict=True):
             if one.requires_grad or not (torch.equal(one, other) and torch.equal(one, calm)):
@@ -74,7 +74,7 @@ def _examined(model: Model, layers: Sequence[nn.Module]) -> Cut:
             learns = "what comes before them learns (embeddings, positions, or a prompt)"
             return Cut(0, learns if first[0].requires_grad else "they are random while training (a dropout, or noise)")
         hidden = first[still - 1]
-        if not torch.equal(above(model, batch, plan(batch), layers[:still], hidden[0]), trunk(model, batch)):
+        if not torch.equal(above(model, batch, plan(batch), layers[:still], hidden[0]), whole):
             return Cut(0, "begun there, the network does not compute what it computes whole")
     return Cut(still, dtype=hidden.dtype, width=hidden.shape[-1])
 
@@ -87,8 +87,8 @@ def _idle(layers: Sequence[nn.Module]) -> int:
     return len(layers)
 
 
-def _after_each(model: Model, batch: Batch, layers: Sequence[nn.Module], seed: int) -> list[Tensor]:
-    """What each layer gives: (1, n, d) each."""
+def _after_each(model: Model, batch: Batch, layers: Sequence[nn.Module], seed: int) -> tuple[list[Tensor], Tensor]:
+    """What each of the layers gives, (1, n, d), and what comes out of the last of all, (n, d)."""
     seen: list[Tensor] = []
 
     def note(hidden: Tensor) -> Tensor:
@@ -100,8 +100,7 @@ def _after_each(model: Model, batch: Batch, layers: Sequence[nn.Module], seed: i
             stack.enter_context(changed(layer, note))
         stack.enter_context(torch.random.fork_rng())
         torch.manual_seed(seed)
-        trunk(model, batch)
-    return seen
+        return seen, trunk(model, batch)
 
 
 @contextmanager
