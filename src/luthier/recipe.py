@@ -70,7 +70,7 @@ class Recipe:
     checks: CheckOptions = field(default_factory=CheckOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     method: Method = field(default_factory=LoRA)
-    """`lora`, `freeze`, `full`, or a stranger's `module:Class`, with its fields."""
+    """`lora`, `freeze`, `full`, a tuner of PEFT as `peft:VERA`, or a stranger's `module:Class`, with its fields."""
     objective: Objective = field(default_factory=SFT)
     """`sft`, with its fields."""
     mix: MixOptions = field(default_factory=MixOptions)
@@ -289,6 +289,9 @@ def _plug(name: str, shapes: Mapping[str, type], given: Json, problems: list[str
         return None
     settings: dict[str, Json] = {"name": given} if isinstance(given, str) else dict(given or {})
     chosen = str(settings.pop("name", None) or DEFAULTS[name])
+    family, _, kind = chosen.partition(":")
+    if kind and family in shapes:
+        chosen, settings["kind"] = family, kind
     shape = shapes.get(chosen) or _strange(chosen, problems) if ":" in chosen else shapes.get(chosen)
     if shape is None:
         if ":" not in chosen:
@@ -318,7 +321,9 @@ def _unknown(name: str, known: Iterable[str], *, of: type | None = None) -> str:
     known = list(known)
     if of is not None and not known:
         return f"{name}: is no setting; {of.__name__} has none"
-    hint = closest(name, known) or f"; there are {', '.join(known)}"
+    own = name.rpartition(".")[2]
+    near = [one for one in known if closest(own, [one.rpartition(".")[2]])]  # all of a section begin alike
+    hint = closest(name, near) or f"; there are {', '.join(known)}"
     return f"{name}: is no setting{hint}"
 
 

@@ -20,6 +20,7 @@ from luthier.methods import (
     Freeze,
     Full,
     LoRA,
+    Peft,
     PrefixTuning,
     PromptTuning,
     Rate,
@@ -47,6 +48,7 @@ def test_the_methods_a_recipe_can_name_are_these() -> None:
         "bottleneck": Bottleneck,
         "ia3": IA3,
         "bitfit": BitFit,
+        "peft": Peft,
     }
 
 

@@ -121,14 +121,14 @@ def test_its_dropout_reaches_the_adapter_only_as_with_peft(llama: PreTrainedMode
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("use_dora", True),
+        ("use_qalora", True),
         ("bias", "all"),
         ("modules_to_save", ["lm_head"]),
         ("init_lora_weights", "pissa"),
         ("layer_replication", [[0, 1]]),
         ("lora_bias", True),
         ("an_option_of_tomorrow", {"strength": 2}),
-        ("peft_type", "LOHA"),
+        ("peft_type", "TOMORROWS"),
     ],
 )
 def test_an_option_that_is_not_computed_is_refused_by_name(

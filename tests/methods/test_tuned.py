@@ -19,12 +19,15 @@ from tuned_runs import STEP, asked, logits, lora, tuned_network, unshared, write
 from luthier.batch import pack
 from luthier.data.render import render
 from luthier.errors import LuthierError, RunError
-from luthier.methods import IA3, BitFit, Bottleneck, Freeze, Full, Method, switched_off
+from luthier.methods import IA3, BitFit, Bottleneck, Freeze, Full, LoRA, Method, Peft, switched_off
 from luthier.methods.tuned import find_tuned, open_tuned
 from luthier.model.forward import evaluating, forward
 
 METHODS: dict[str, Callable[[], Method]] = {
     "lora": lora,
+    "dora": lambda: LoRA(rank=4, dora=True, plus=4),
+    "pissa": lambda: LoRA(rank=4, init="pissa", ranks={"*.0.*": 2}),
+    "peft": lambda: Peft("VERA", {"r": 64, "d_initial": 1.0}),
     "full": Full,
     "freeze": lambda: Freeze(layers=1),
     "bottleneck": lambda: Bottleneck(width=6, placement="houlsby", activation="silu"),

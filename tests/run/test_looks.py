@@ -100,7 +100,7 @@ def test_unknown_rows_are_told_for_the_worst_case_and_rows_in_groups_for_both_en
     )
     grouped = foreseen(prepared(150, "exact", size=5))
     assert grouped is not None
-    assert "150 test rows in 30 groups can show a difference in exact of 16 points" in grouped.told()
+    assert "150 test rows in 30 groups can show a difference in exact match of 16 points" in grouped.told()
     assert "; 36 if a group's rows stand or fall together)" in grouped.told()
 
 
@@ -124,6 +124,6 @@ def test_four_times_the_rows_halve_what_can_be_seen() -> None:
     one = Visible("chrf", 100, None, 100, 20.0, "nearest neighbour's answer", 100)
     assert replace(one, n=400).difference == pytest.approx(one.difference / 2)
     assert one.told() == (
-        "100 test rows can show a difference in chrf of 5.6 or more, 4 times in 5 "
+        "100 test rows can show a difference in chrF of 5.6 or more, 4 times in 5 "
         "(if answers vary as those of the simple method do: nearest neighbour's answer); 400 would show 2.8"
     )

@@ -35,7 +35,7 @@ def test_words_are_laid_over_the_file(tmp_path):
 def test_a_recipe_survives_its_file():
     made = luthier.recipe(data={"train": "x.csv", "test": "y.csv"}, method={"name": "full"}, run="runs/x")
     assert make_recipe(yaml.safe_load(to_yaml(made))) == made
-    assert to_tree(made)["method"] == {"name": "full"}
+    assert to_tree(made)["method"] == {"name": "full", "decay": 1.0, "unfreeze": 0.0}
 
 
 def test_every_problem_is_told_at_once():
@@ -110,7 +110,7 @@ def test_naming_a_method_keeps_the_fields_given_for_it(tmp_path):
     assert load_recipe(file, ["method=lora"]).method == LoRA(rank=32)
     assert load_recipe(file, flags={"method": "lora"}).method == LoRA(rank=32)
     assert load_recipe(None, ["data.train=x", "method.layers=3", "method=freeze"]).method == Freeze(layers=3)
-    with pytest.raises(RecipeError, match=r"method\.rank: is no setting; Full has none"):
+    with pytest.raises(RecipeError, match=r"method\.rank: is no setting; there are method\.decay"):
         load_recipe(file, ["method=full"])
 
 

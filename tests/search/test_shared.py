@@ -9,9 +9,17 @@ import luthier
 from luthier.run.prepare import attach, prepare
 from luthier.run.show import Show
 from luthier.run.steps import fitted, hooks
+from luthier.run.train import train
 from luthier.search.shared import Shared
 
-METHODS = ({"name": "lora", "rank": 4}, {"name": "full"}, {"name": "freeze", "layers": 1})
+METHODS = (
+    {"name": "lora", "rank": 4},
+    {"name": "full"},
+    {"name": "freeze", "layers": 1},
+    {"name": "bitfit"},
+    {"name": "ia3"},
+    {"name": "bottleneck"},
+)
 
 
 def recipe(base, rows, method):
@@ -19,7 +27,7 @@ def recipe(base, rows, method):
         data={"train": str(rows)},
         model={"name": str(base), "dtype": "float32", "max_length": 128},
         method=method,
-        train={"epochs": 0.2, "lr": 0.01, "examples_per_step": 8, "evaluations_per_epoch": 1},
+        train={"epochs": 0.2, "lr": 0.01, "examples_per_step": 8, "evaluations_per_epoch": 1, "trunk": False},
         forgetting={"measure": False},
     )
 
@@ -54,6 +62,18 @@ def test_a_trial_after_another_learns_what_it_learns_alone(base, rows, tmp_path,
         found = learned(second, tmp_path / "second")
     assert same(found, expected)
     assert not same(found, spoiled), "control: the other trial had learned something else"
+
+
+def test_an_adapter_that_goes_on_begins_every_trial_as_its_parent_left_it(base, rows, tmp_path):
+    asked = recipe(base, rows, METHODS[0])
+    parent = replace(asked, run=str(tmp_path / "parent"))
+    train(parent, show=Show(silent=True))
+    shared = Shared(prepare(replace(asked, parent=parent.run), Show(silent=True)))
+    before = weights(shared.whole.model.network)
+    with shared.trial(shared.whole.recipe) as first:
+        spoiled = learned(first, tmp_path / "first")
+    assert not same(spoiled, before), "control: the trial moved it"
+    assert same(weights(shared.whole.model.network), before)
 
 
 def test_a_trial_that_breaks_leaves_the_base_as_it_was(base, rows):

@@ -116,6 +116,10 @@ def test_control_a_method_without_a_rank_has_none_to_search():
     assert "rank" in problems({"rank": [8, 16]}, method={"name": "full"})
 
 
+def test_a_run_that_goes_on_keeps_the_method_of_its_parent():
+    assert "rank" in problems({"rank": [8, 16]}, **{"from": "runs/before"})
+
+
 def test_all_problems_are_told_at_once():
     told = problems({"lr": "steep", "rank": [8], "rnak": [8, 16], "trials": -1})
     assert told.startswith("4 problems")

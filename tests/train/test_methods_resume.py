@@ -45,13 +45,20 @@ def weights(folder: Path, method: Method, *, stop_at: int | None, resume: bool =
     )
     options, rates = replace(OPTIONS, epochs=2), method.rates(model.network)
     fit(model, rows(22), SFT(), options, folder=folder, hooks=calls, resume=resume, rates=rates)
-    return {name: p.detach().clone() for name, p in model.network.named_parameters()}
+    return {name: value.detach().clone() for name, value in everything(model.network)}
+
+
+def everything(network: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """Parameters, and what a method keeps beside them."""
+    return [*network.named_parameters(), *network.named_buffers()]
 
 
 @pytest.mark.parametrize(
     "method",
     [
         LoRA(rank=4, dropout=0.1),
+        LoRA(rank=4, dora=True, plus=16, ranks={"q_proj": 2}),
+        LoRA(rank=4, dora=True, init="pissa", rslora=True),
         Full(),
         Freeze(layers=1),
         Full(decay=0.5, unfreeze=0.6),

@@ -16,7 +16,7 @@ from tiny_run import OPTIONS, hooks, rows, tiny_model
 from torch import Tensor
 
 from luthier.batch import pack
-from luthier.errors import RecipeError
+from luthier.errors import ModelError, RecipeError
 from luthier.methods.tuned import find_tuned
 from luthier.model.disagreement import disagreement, draws
 from luthier.model.forward import evaluating, forward, head, scored_rows
@@ -157,6 +157,13 @@ def test_nothing_is_noised_where_the_model_is_judged_and_none_is_left_behind() -
         assert not torch.equal(forward(model, batch).logprobs, plain)
     with torch.no_grad():
         assert torch.equal(forward(model, batch).logprobs, plain)
+
+
+def test_noise_that_a_kept_trunk_would_pass_by_is_refused() -> None:
+    model = tiny_model(dropout=0.0)
+    model.trunk = object()  # type: ignore[assignment]
+    with pytest.raises(ModelError, match="noise would not reach"), noised(model, pack(branching()), 5.0):
+        pass
 
 
 # R-Drop

@@ -150,6 +150,13 @@ def test_a_loss_that_fell_on_rows_too_few_for_any_test_is_not_said_to_stand_stil
         assert names(still) == ["does nothing"]
 
 
+def test_a_loss_that_rose_is_not_said_to_stand_still_whether_or_not_the_rows_show_it() -> None:
+    """Whoever is told so raises a rate that is too high already."""
+    for jitter in (0.05, 2.0):
+        up = course(lambda share: 3 + 0.5 * share, lambda share: 3 + 0.5 * share, jitter=jitter, rows=10)
+        assert "does nothing" not in names(up)
+
+
 def test_without_looks_the_steps_are_all_there_is() -> None:
     draw = np.random.default_rng(0)
 

@@ -6,6 +6,7 @@ slices.py       rows by length, class, language or a column
 subset.py       a fixed stratified sample; rows of one prompt merged into one with all references
 run.py          one model on some examples: question.py -> answer.py and loss.py -> measure.py
 calibration.py  how far a choice's confidence can be trusted
+chance.py       how much calibration error mere chance gives
 reads.py        how often test rows were read: a ledger beside their file
 verdict.py      base beside tuned
 tables.py       the pieces of report.json

@@ -10,6 +10,7 @@ from luthier.methods.method import Adapted, Mergeable, Method, Rate, merge, swit
 from luthier.methods.prefix import PrefixTuning
 from luthier.methods.prompt import PromptTuning
 from luthier.methods.store import restore, save
+from luthier.methods.tuner import Peft
 from luthier.methods.untuned import keep_base
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "LoRA",
     "Mergeable",
     "Method",
+    "Peft",
     "PrefixTuning",
     "PromptTuning",
     "Rate",

@@ -17,6 +17,7 @@ from luthier.methods.lora import LoRA
 from luthier.methods.method import Method
 from luthier.methods.prefix import PrefixTuning
 from luthier.methods.prompt import PromptTuning
+from luthier.methods.tuner import Peft
 from luthier.types import Json
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ methods: Final[dict[str, type[Method]]] = {
     "bottleneck": Bottleneck,
     "ia3": IA3,
     "bitfit": BitFit,
+    "peft": Peft,
 }
 """The methods a recipe can name; a stranger's is named `module:Class` and passes `contract.py`."""
 

@@ -6,6 +6,9 @@ W and b are frozen and stand in the compute dtype; A and B are float32 parameter
 adapter's input is kept (once: layers that read one input keep the same tensor), no gradient of W is computed, and
 the gradients of A and B are added up in float32. Source: Hu et al. 2021, arXiv:2106.09685, eq. 3.
 
+With a magnitude (DoRA) every output but its bias is scaled by m / n, where n is the length of its row of W + s B A.
+Started from the weight itself (PiSSA) the adapter is what A and B have become since: B A - B0 A0.
+
 Deliberately not here: several adapters in one batch, and layers of one input computed as a group; both would replace
 `LowRank`, not the modules around it.
 """
@@ -21,6 +24,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
+from luthier.errors import ModelError
 from luthier.model.quantize import Packed, QuantizedLinear
 
 Linear: TypeAlias = nn.Linear | Conv1D | QuantizedLinear
@@ -33,6 +37,10 @@ TOGETHER = 64
 Rounded one after the other, what an adapter adds vanishes while it is smaller than half a step of bfloat16 at the
 base's output. Copying the weight for it costs as much as some tens of rows.
 """
+
+
+SHORTEST = 1e-12
+"""Length below which a row of a weight counts as this long, so that a row of zeros is no division by zero."""
 
 
 class Saved(FunctionCtx):
@@ -99,16 +107,36 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
 class LoRALinear(nn.Module):
     """Stands in for a linear layer, which it keeps as `base`, and adds its adapter to what that returns."""
 
-    def __init__(self, base: Linear, *, rank: int, alpha: float, dropout: float = 0.0, rslora: bool = False) -> None:
-        """An adapter of zeros: `start` draws A, so that the first step can move B."""
+    lora_magnitude: nn.Parameter | None
+    """m (out,), where the adapter has one."""
+    start_a: Tensor | None
+    """A0 (rank, in), where it starts from the weight; then `lora_a` is what was added to it since."""
+    start_b: Tensor | None
+    """B0 (out, rank), likewise."""
+
+    def __init__(
+        self,
+        base: Linear,
+        *,
+        rank: int,
+        alpha: float,
+        dropout: float = 0.0,
+        rslora: bool = False,
+        dora: bool = False,
+    ) -> None:
+        """An adapter of zeros: `start` or `start_from_weight` readies it to learn."""
         super().__init__()
         inputs, outputs = features(base)
         device = base.weight.device
         self.base = base.requires_grad_(False)
         self.lora_a = nn.Parameter(torch.zeros(rank, inputs, device=device))
         self.lora_b = nn.Parameter(torch.zeros(outputs, rank, device=device))
+        self.register_parameter("lora_magnitude", nn.Parameter(torch.zeros(outputs, device=device)) if dora else None)
+        self.register_buffer("start_a", None, persistent=False)
+        self.register_buffer("start_b", None, persistent=False)
         self.rank, self.alpha, self.dropout, self.rslora = rank, alpha, dropout, rslora
         self.on = True
+        self._known: tuple[tuple[int, ...], Tensor] | None = None
         self.train(base.training)
 
     @property
@@ -122,6 +150,53 @@ class LoRALinear(nn.Module):
         with torch.no_grad():
             self.lora_a.copy_(drawn)
             self.lora_b.zero_()
+        self._start_magnitude()
+
+    def start_from_weight(self) -> None:
+        """A0 and B0 with s B0 A0 = the weight's part of this rank; what is learned on top is zero.
+
+        Raises ModelError for a rank that the weight cannot have. Source: Meng et al. 2024, arXiv:2404.02948.
+        """
+        weight = weight_of(self.base).float()
+        if self.rank > min(weight.shape):
+            raise ModelError(
+                f"rank {self.rank} to start from a weight of shape {tuple(weight.shape)}; it has at most "
+                f"{min(weight.shape)}: lower rank, or give that layer one of its own in `ranks`"
+            )
+        left, right = principal(weight, self.rank)
+        self.start_a, self.start_b = right / math.sqrt(self.scale), left / math.sqrt(self.scale)
+        self._start_magnitude()
+
+    @property
+    def stored(self) -> tuple[int, float]:
+        """Rank and alpha of what `factors` gives, as an adapter that knows of no start; of the same scale."""
+        rank = len(self.factors()[0])
+        wider = rank / self.rank
+        return rank, self.alpha * (math.sqrt(wider) if self.rslora else wider)
+
+    @torch.no_grad()
+    def take(self, a: Tensor, b: Tensor, magnitude: Tensor | None) -> None:
+        """Copies factors as `factors` gave them, to the bit where the start was computed on the same machine."""
+        if self.start_a is None or self.start_b is None:
+            self.lora_a.copy_(a)
+            self.lora_b.copy_(b)
+        else:
+            whole, added = a.to(self.lora_a).split(self.rank)
+            self.lora_a.copy_(added)
+            self.start_a.copy_(torch.where(self.start_a + added == whole, self.start_a, whole - added))
+            self.lora_b.copy_(b[:, : self.rank])
+            self.start_b.copy_(b[:, self.rank :])
+        if self.lora_magnitude is not None and magnitude is not None:
+            self.lora_magnitude.copy_(magnitude)
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """A and B as they are multiplied: (rank, in), (out, rank), or of twice the rank where it started elsewhere.
+
+        With A = A0 + a and B = B0 + b, B A - B0 A0 = b A + B0 a: nothing large is subtracted, and zero is zero.
+        """
+        if self.start_a is None or self.start_b is None:
+            return self.lora_a, self.lora_b
+        return torch.cat((self.start_a + self.lora_a, self.lora_a)), torch.cat((self.lora_b, self.start_b), dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in) -> (..., out); with the adapter off, what the base returns."""
@@ -130,16 +205,77 @@ class LoRALinear(nn.Module):
         weight = self.base.packed if isinstance(self.base, QuantizedLinear) else weight_of(self.base)
         rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
         z = functional.dropout(rows, self.dropout) if self.training and self.dropout else None
-        y = low_rank(rows, z, weight, self.base.bias, self.lora_a, self.lora_b, self.scale)
+        a, b = self.factors()
+        y = low_rank(rows, z, weight, self.base.bias, a, b, self.scale)
+        if self.lora_magnitude is not None:
+            y = _rescaled(y, self.lora_magnitude / self._lengths(a, b), self.base.bias)
         return y.view(*x.shape[:-1], y.shape[-1])
 
     @torch.no_grad()
     def merged(self) -> Linear:
-        """The base with s B A added to its weight in float32 and rounded once to the weight's own dtype."""
-        change = (self.lora_b @ self.lora_a).mul_(self.scale)  # (out, in)
+        """The base with s B A added to its weight in float32, rescaled, and rounded once to the weight's own dtype."""
+        a, b = self.factors()
+        change = (b @ a).mul_(self.scale)  # (out, in)
         base = self.base.unpacked() if isinstance(self.base, QuantizedLinear) else self.base
-        base.weight.copy_(base.weight.float() + (change.T if isinstance(base, Conv1D) else change))
+        tuned = base.weight.float() + (change.T if isinstance(base, Conv1D) else change)
+        if self.lora_magnitude is not None:
+            ratio = self.lora_magnitude / row_lengths(weight_of(base), a, b, self.scale)
+            tuned.mul_(ratio if isinstance(base, Conv1D) else ratio[:, None])
+        base.weight.copy_(tuned)
         return base
+
+    @torch.no_grad()
+    def _start_magnitude(self) -> None:
+        if self.lora_magnitude is not None:
+            self.lora_magnitude.copy_(row_lengths(weight_of(self.base), *self.factors(), self.scale))
+
+    def _lengths(self, a: Tensor, b: Tensor) -> Tensor:
+        """n (out,), kept between calls while nothing learns: for one row it costs more than the layer itself.
+
+        What an optimizer changes was used in a call with gradients before, which forgets it; what is copied over a
+        parameter changes its version.
+        """
+        if torch.is_grad_enabled():
+            self._known = None
+            return row_lengths(weight_of(self.base), a, b, self.scale)
+        state = tuple(number for one in (self.lora_a, self.lora_b) for number in (one.data_ptr(), one._version))
+        if self._known is None or self._known[0] != state:
+            self._known = state, row_lengths(weight_of(self.base), a, b, self.scale)
+        return self._known[1]
+
+
+@torch.no_grad()
+def row_lengths(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+    """Length of each row of W + s B A, without that sum: (out,) float32; a constant to the backward.
+
+    |w + s b A|^2 = |w|^2 + 2 s b . (A w) + s^2 b (A A^T) b. Source: Liu et al. 2024, arXiv:2402.09353, section 4.3.
+    """
+    own = torch.linalg.vector_norm(weight, dim=1, dtype=torch.promote_types(weight.dtype, torch.float32)).square()
+    across = (_product(weight, a.to(weight.dtype).T) * b).sum(1)
+    added = ((b @ (a @ a.T)) * b).sum(1)
+    squares: Tensor = own + 2 * scale * across + scale**2 * added
+    return squares.clamp_(min=SHORTEST**2).sqrt_()
+
+
+def principal(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Factors of the nearest matrix of a rank, of equal lengths: weight (out, in) -> (out, rank), (rank, in).
+
+    U sqrt(S) and sqrt(S) V^T of the largest singular values, from the eigenvectors of the smaller square, in float64.
+    """
+    wide = weight.shape[0] < weight.shape[1]
+    tall = (weight.T if wide else weight).double()
+    values, vectors = torch.linalg.eigh(tall.T @ tall)  # ascending
+    roots = values[-rank:].clamp(min=0).sqrt().sqrt()  # of the singular values
+    inner = vectors[:, -rank:]
+    outer = (tall @ inner) / roots.clamp(min=SHORTEST)
+    left, right = (inner * roots, outer) if wide else (outer, inner * roots)
+    return left.to(weight.dtype).contiguous(), right.T.to(weight.dtype).contiguous()
+
+
+def _rescaled(y: Tensor, ratio: Tensor, bias: Tensor | None) -> Tensor:
+    """y (n, out) of a layer with its rows of the weight, not its bias, scaled by ratio (out,) float32."""
+    scaled = y * ratio if bias is None else torch.addcmul((1 - ratio) * bias, y, ratio)
+    return scaled.to(y.dtype)
 
 
 if TYPE_CHECKING:

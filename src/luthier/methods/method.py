@@ -87,9 +87,63 @@ class Mergeable(Adapted, Protocol):
         """The base module with what was learned folded into its weights."""
 
 
+@runtime_checkable
+class PeftLayer(Protocol):
+    """A layer of PEFT's own, which stands in for one of the base's too; must also be an `nn.Module`."""
+
+    @property
+    def disable_adapters(self) -> bool:
+        """Whether it computes what its base does."""
+
+    def enable_adapters(self, enabled: bool) -> None:
+        """Lets it take part, or not."""
+
+    def get_base_layer(self) -> nn.Module:
+        """The module it stands for."""
+
+    def merge(self) -> None:
+        """Folds what was learned into that module's weights."""
+
+
+class _OfPeft:
+    """A layer of PEFT as `Adapted` has it."""
+
+    def __init__(self, layer: PeftLayer) -> None:
+        self.layer = layer
+
+    @property
+    def on(self) -> bool:
+        """Whether it takes part."""
+        return not self.layer.disable_adapters
+
+    @on.setter
+    def on(self, wanted: bool) -> None:
+        """Without PEFT's opening and freezing of parameters on the way."""
+        assert isinstance(self.layer, nn.Module)
+        learns = {parameter: parameter.requires_grad for parameter in self.layer.parameters()}
+        self.layer.enable_adapters(wanted)
+        for parameter, was in learns.items():
+            parameter.requires_grad_(was)
+
+    def merged(self) -> nn.Module:
+        """The base's module, changed; raises ModelError where PEFT cannot fold what was learned into its weights."""
+        try:
+            self.layer.merge()
+        except (NotImplementedError, ValueError) as error:
+            kind = f"{type(self.layer).__module__}.{type(self.layer).__name__}"
+            raise ModelError(f"{kind} cannot be merged ({error}); export the format adapter") from error
+        return self.layer.get_base_layer()
+
+
 def adapted(network: nn.Module) -> dict[str, Adapted]:
-    """Every module that stands in for one of the base's, by its dotted path."""
-    return {path: module for path, module in network.named_modules() if isinstance(module, Adapted)}
+    """Every adapter of a network by its dotted path, PEFT's own layers too."""
+    found: dict[str, Adapted] = {}
+    for name, module in network.named_modules():
+        if isinstance(module, Adapted):
+            found[name] = module
+        elif isinstance(module, PeftLayer):
+            found[name] = _OfPeft(module)
+    return found
 
 
 @contextmanager

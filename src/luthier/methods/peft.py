@@ -2,6 +2,7 @@
 
     adapter_config.json           ranks, alphas, which layers
     adapter_model.safetensors     base_model.model.<path>.lora_A.weight (rank, in), .lora_B.weight (out, rank)
+                                  .lora_magnitude_vector (out,)   of DoRA
 
 An adapter that PEFT wrote opens here if this code computes what PEFT would; any other option is refused by name.
 """
@@ -9,13 +10,13 @@ An adapter that PEFT wrote opens here if this code computes what PEFT would; any
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -23,7 +24,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import ModelError
-from luthier.methods.linear import LoRALinear, features
+from luthier.methods.linear import LoRALinear
 from luthier.methods.lora import adaptable, adapters, freeze_base, is_named
 from luthier.methods.method import replace
 from luthier.types import Json
@@ -31,9 +32,12 @@ from luthier.types import Json
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
-TENSOR = re.compile(re.escape(PREFIX) + r"(?P<path>.+)\.lora_(?P<letter>[AB])\.weight")
+PARTS = A, B, MAGNITUDE = "lora_A.weight", "lora_B.weight", "lora_magnitude_vector"
+TENSOR = re.compile(re.escape(PREFIX) + rf"(?P<path>.+)\.(?P<part>{'|'.join(map(re.escape, PARTS))})")
 
-HONOURED = frozenset({"alpha_pattern", "lora_alpha", "lora_dropout", "peft_type", "r", "rank_pattern", "use_rslora"})
+HONOURED = frozenset(
+    {"alpha_pattern", "lora_alpha", "lora_dropout", "peft_type", "r", "rank_pattern", "use_dora", "use_rslora"}
+)
 """Options read from the configuration."""
 WITHOUT_EFFECT = frozenset(
     {
@@ -66,6 +70,7 @@ class Shape:
     alpha: float
     dropout: float
     rslora: bool
+    dora: bool
 
 
 def save_adapter(network: PreTrainedModel, folder: Path) -> None:
@@ -75,8 +80,7 @@ def save_adapter(network: PreTrainedModel, folder: Path) -> None:
         raise ModelError("the network carries no LoRA adapter to save")
     tensors: dict[str, Tensor] = {}
     for path, module in found.items():
-        tensors[f"{PREFIX}{path}.lora_A.weight"] = module.lora_a.detach().contiguous()
-        tensors[f"{PREFIX}{path}.lora_B.weight"] = module.lora_b.detach().contiguous()
+        tensors |= {f"{PREFIX}{path}.{part}": tensor for part, tensor in _parts(module).items()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(_describe(network, found), indent=2, sort_keys=True) + "\n")
 
@@ -97,17 +101,30 @@ def restore_adapter(network: PreTrainedModel, folder: Path) -> None:
         freeze_base(network, network.dtype)
         for path, module in made.items():
             replace(network, path, module)
-    with torch.no_grad():
-        for path, module in made.items():
-            module.lora_a.copy_(tensors[path, "A"])
-            module.lora_b.copy_(tensors[path, "B"])
+    for path, module in made.items():
+        module.take(tensors[path, A], tensors[path, B], tensors.get((path, MAGNITUDE)))
+
+
+def _parts(module: LoRALinear) -> dict[str, Tensor]:
+    """What PEFT calls the tensors of one adapter."""
+    a, b = module.factors()
+    found = {A: a.detach().contiguous(), B: b.detach().contiguous()}
+    if module.lora_magnitude is not None:
+        found[MAGNITUDE] = module.lora_magnitude.detach()
+    return found
+
+
+def _described(module: LoRALinear) -> Shape:
+    rank, alpha = module.stored
+    return Shape(rank, alpha, module.dropout, module.rslora, module.lora_magnitude is not None)
 
 
 def _describe(network: PreTrainedModel, found: dict[str, LoRALinear]) -> dict[str, Json]:
-    rank, alpha = Counter((module.rank, module.alpha) for module in found.values()).most_common(1)[0][0]
-    first = next(iter(found.values()))
+    shapes = {path: _described(module) for path, module in found.items()}
+    rank, alpha = Counter((shape.rank, shape.alpha) for shape in shapes.values()).most_common(1)[0][0]
+    first = next(iter(shapes.values()))
     return {
-        "alpha_pattern": {re.escape(p): m.alpha for p, m in found.items() if m.alpha != alpha},
+        "alpha_pattern": {re.escape(p): one.alpha for p, one in shapes.items() if one.alpha != alpha},
         "base_model_name_or_path": network.name_or_path,
         "bias": "none",
         "fan_in_fan_out": any(isinstance(module.base, Conv1D) for module in found.values()),
@@ -116,9 +133,10 @@ def _describe(network: PreTrainedModel, found: dict[str, LoRALinear]) -> dict[st
         "lora_dropout": first.dropout,
         "peft_type": "LORA",
         "r": rank,
-        "rank_pattern": {re.escape(p): m.rank for p, m in found.items() if m.rank != rank},
+        "rank_pattern": {re.escape(p): one.rank for p, one in shapes.items() if one.rank != rank},
         "target_modules": cast(Json, _targets(network, found)),
         "task_type": "CAUSAL_LM",
+        "use_dora": first.dora,
         "use_rslora": first.rslora,
     }
 
@@ -142,9 +160,9 @@ def _read_tensors(file: Path) -> dict[tuple[str, str], Tensor]:
         match = TENSOR.fullmatch(name)
         if match is None:
             raise ModelError(f"{file}: {name!r} is no LoRA weight of a linear layer; only these can be loaded")
-        tensors[match["path"], match["letter"]] = tensor
+        tensors[match["path"], match["part"]] = tensor
     for path, _ in tensors:
-        if not {(path, "A"), (path, "B")} <= tensors.keys():
+        if not {(path, A), (path, B)} <= tensors.keys():
             raise ModelError(f"{file}: {path!r} has only one of lora_A and lora_B")
     return tensors
 
@@ -155,7 +173,7 @@ def _read_shapes(file: Path, tensors: dict[tuple[str, str], Tensor]) -> dict[str
     except (OSError, ValueError) as error:
         raise ModelError(f"{file}: no readable adapter configuration ({error})") from error
     _refuse_unknown(config, file)
-    return {path: _shape(config, path) for path, letter in tensors if letter == "A"}
+    return {path: _shape(config, path) for path, part in tensors if part == A}
 
 
 def _refuse_unknown(config: dict[str, Json], file: Path) -> None:
@@ -176,7 +194,8 @@ def _shape(config: dict[str, Json], path: str) -> Shape:
     dropout = config.get("lora_dropout", 0.0)
     if not (isinstance(rank, int) and isinstance(alpha, int | float) and isinstance(dropout, int | float)):
         raise ModelError(f"{CONFIG}: r, lora_alpha and lora_dropout are numbers; for {path} they are not")
-    return Shape(rank, float(alpha), float(dropout), bool(config.get("use_rslora", False)))
+    rslora, dora = bool(config.get("use_rslora", False)), bool(config.get("use_dora", False))
+    return Shape(rank, float(alpha), float(dropout), rslora, dora)
 
 
 def _by_pattern(patterns: Json, path: str, otherwise: Json) -> Json:
@@ -193,10 +212,7 @@ def _attachable(network: PreTrainedModel, shapes: dict[str, Shape], folder: Path
     for path in shapes:
         if path not in linears:
             raise ModelError(f"{folder}: {type(network).__name__} has no linear layer {path!r}; is this its base?")
-    return {
-        path: LoRALinear(linears[path], rank=shape.rank, alpha=shape.alpha, dropout=shape.dropout, rslora=shape.rslora)
-        for path, shape in shapes.items()
-    }
+    return {path: LoRALinear(linears[path], **asdict(shape)) for path, shape in shapes.items()}
 
 
 def _check_fit(
@@ -206,17 +222,16 @@ def _check_fit(
         odd = sorted(made.keys() ^ shapes.keys())
         raise ModelError(f"{folder}: the saved adapter and the network's differ in {len(odd)} layers, first {odd[0]!r}")
     for path, module in made.items():
-        inputs, outputs = features(module.base)
-        saved = (tuple(tensors[path, "A"].shape), tuple(tensors[path, "B"].shape))
-        wanted = ((module.rank, inputs), (outputs, module.rank))
+        saved = {part: tuple(tensor.shape) for (of, part), tensor in tensors.items() if of == path}
+        wanted = {part: tuple(tensor.shape) for part, tensor in _parts(module).items()}
         if saved != wanted:
             raise ModelError(f"{folder}: the adapter of {path} has shapes {saved}; the network's takes {wanted}")
-        _check_scale(path, module, shapes[path], folder)
+        _check_scale(path, _described(module), shapes[path], folder)
 
 
-def _check_scale(path: str, module: LoRALinear, shape: Shape, folder: Path) -> None:
-    if (module.alpha, module.rslora) != (shape.alpha, shape.rslora):
+def _check_scale(path: str, own: Shape, saved: Shape, folder: Path) -> None:
+    if own.rslora != saved.rslora or not math.isclose(own.alpha, saved.alpha, rel_tol=1e-12):
         raise ModelError(
-            f"{folder}: the adapter of {path} was saved with alpha {shape.alpha}, rslora {shape.rslora}; "
-            f"the network's has {module.alpha}, {module.rslora}"
+            f"{folder}: the adapter of {path} was saved with alpha {saved.alpha}, rslora {saved.rslora}; "
+            f"the network's has {own.alpha}, {own.rslora}"
         )

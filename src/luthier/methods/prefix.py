@@ -54,8 +54,8 @@ class PrefixTuning(VirtualTokens):
     """Keys and values of virtual tokens learn, in every layer. Source: Li & Liang 2021, arXiv:2101.00190."""
 
     def usual_lr(self, network: PreTrainedModel) -> float:
-        """That of LoRA: keys and values move as its products do."""
-        return lora_lr(network)
+        """Thirty times LoRA's: keys and values are numbers of size one, and a step moves each by about the rate."""
+        return 30 * lora_lr(network)
 
     def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
         """Freezes the network in the compute dtype and puts a prefix before all that it reads.

@@ -56,8 +56,8 @@ class PromptTuning(VirtualTokens):
     """Input embeddings of virtual tokens learn. Source: Lester et al. 2021, arXiv:2104.08691."""
 
     def usual_lr(self, network: PreTrainedModel) -> float:
-        """Many times LoRA's: nothing else moves, and a gradient reaches it through every layer."""
-        return 10 * lora_lr(network)
+        """Thirty times LoRA's: nothing else moves, and what does is read through every layer."""
+        return 30 * lora_lr(network)
 
     def attach(self, network: PreTrainedModel, *, dtype: torch.dtype, seed: int = 0) -> None:
         """Freezes the network in the compute dtype and puts a prompt before all that it reads.

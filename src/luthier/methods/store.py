@@ -2,7 +2,7 @@
 
 | the method | the folder | its layout |
 |---|---|---|
-| one that PEFT has | `adapter_config.json`, `adapter_model.safetensors` | PEFT's, a line in `PEFT_LAYOUTS` |
+| one that PEFT has | `adapter_config.json`, `adapter_model.safetensors` | PEFT's: `PEFT_LAYOUTS`, `tuner.py` |
 | moves the base's own weights (full, freeze) | `config.json`, `model.safetensors` | Hugging Face's: a whole model |
 | any other | `method.json`, `trained.safetensors` | ours: `trained.py`, docs/formats.md |
 
@@ -32,6 +32,7 @@ from luthier.methods.peft_virtual import restore_prefix, restore_prompt, save_vi
 from luthier.methods.prefix import PrefixTuning
 from luthier.methods.prompt import PromptTuning
 from luthier.methods.trained import METHOD, TRAINED, fill, restore_trained, save_trained
+from luthier.methods.tuner import Peft, restore_tuner, save_tuner
 from luthier.model.leaf import restore_head, save_head, without_head
 from luthier.types import Json
 
@@ -54,6 +55,8 @@ PEFT_LAYOUTS: Final[Mapping[str, Layout]] = {
     "IA3": Layout(IA3, save_ia3, restore_ia3),
 }
 """By the `peft_type` of adapter_config.json."""
+ELSEWHERE: Final = Layout(Peft, save_tuner, restore_tuner)
+"""Of every other type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def adapter_files(folder: Path) -> AdapterFiles | None:
 def save(network: PreTrainedModel, method: Method, folder: Path) -> None:
     """Writes what the method learned into a folder, which is made if it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
-    layout = next((one for one in PEFT_LAYOUTS.values() if isinstance(method, one.method)), None)
+    layout = next((one for one in (*PEFT_LAYOUTS.values(), ELSEWHERE) if isinstance(method, one.method)), None)
     if layout is not None:
         layout.save(network, folder)
     elif isinstance(method, Full | Freeze):
@@ -121,10 +124,7 @@ def restore(network: PreTrainedModel, folder: Path) -> None:
 
 
 def _layout(files: AdapterFiles) -> Layout:
-    kind = files.described().get("peft_type")
-    if kind not in PEFT_LAYOUTS:
-        raise ModelError(f"{files.config}: peft_type {kind!r}; only {', '.join(PEFT_LAYOUTS)} adapters can be loaded")
-    return PEFT_LAYOUTS[str(kind)]
+    return PEFT_LAYOUTS.get(str(files.described().get("peft_type")), ELSEWHERE)
 
 
 def _opened(kind: type[PreTrainedModel], folder: Path) -> PreTrainedModel:

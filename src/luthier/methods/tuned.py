@@ -22,6 +22,7 @@ from luthier.methods.known import built, method_name, method_of
 from luthier.methods.method import Method
 from luthier.methods.several import as_opened
 from luthier.methods.store import adapter_files, restore
+from luthier.methods.tuner import built_in, examine
 from luthier.model.accept import open_model
 from luthier.model.leaf import restore_head
 from luthier.model.load import Model, ModelOptions, stop_tokens
@@ -141,6 +142,8 @@ def _settled(model: Model) -> Model:
 def _take(model: Model, folder: Path) -> None:
     """What was learned, and the tokenizer saved with it in place of the base's, if one was."""
     restore(model.network, folder)
+    if built_in(model.network) is not None:
+        examine(model)
     if (folder / TOKENIZER).is_file():
         model.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         ensure_template(model.tokenizer)

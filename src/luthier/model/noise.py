@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from luthier.batch import Batch
+from luthier.errors import ModelError
 from luthier.model.load import Model
 
 
@@ -22,10 +23,15 @@ def noised(model: Model, batch: Batch, strength: float) -> Iterator[None]:
     """The model's embeddings of this batch are noised, in training mode, while the context is open.
 
     Drawn from torch's global generator, as dropout is. strength 0: nothing is drawn.
+    Raises ModelError where a kept trunk would pass the noise by.
     """
     if not strength:
         yield
         return
+    if model.trunk is not None:
+        raise ModelError(
+            "train.neftune: the lowest layers' states are kept, and noise would not reach them; trunk=false"
+        )
     lengths = longest(batch)[None] if model.shared else (batch.depth[batch.leaf] + 1)[:, None]  # (1, n) or (s, 1)
 
     def add(module: nn.Module, given: tuple[Tensor, ...], states: Tensor) -> Tensor | None:

@@ -31,7 +31,7 @@ def dry(recipe: Recipe, show: Show, *, model: Model | None = None) -> dict[str, 
         )
         show.say(coloured(pieces(sequence, prepared.model.tokenizer)))
     _say_issues(prepared, show)
-    attach(prepared)
+    attach(prepared, show)
     expected = expect(prepared)
     show.say("\n" + expected.told())
     can_show = foreseen(prepared)

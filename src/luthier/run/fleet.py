@@ -1,7 +1,8 @@
 """Several recipes over one base, which is opened once: each run is what it is alone, folder, report and all.
 
 The runs go one after the other. In one forward for all, an adapter's rows would be computed with those of others, so
-that its figures were equal to those of its solo run within rounding instead of to the bit.
+that its figures were equal to those of its solo run within rounding instead of to the bit; and it is faster only where
+steps are small: 1.27 times at 200 computed tokens a step, 1.04 at 680 (two adapters; `bench/several.py`).
 """
 
 from __future__ import annotations

@@ -120,7 +120,8 @@ def overdrawn(report: Mapping[str, Json]) -> str | None:
     if not over:
         return None
     allowed = f"forgetting.max_drop allows {100 * made['max_drop']:g}"
-    return f"{', '.join(over)}, and {allowed}; a lower train.lr, fewer epochs or method=lora keep more"
+    remedies = "mix.replay=0.1, objective.kl=0.1, a lower train.lr or fewer epochs keep more"
+    return f"{', '.join(over)}, and {allowed}; {remedies}"
 
 
 def _told(

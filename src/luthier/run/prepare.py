@@ -17,8 +17,10 @@ from luthier.data.mix import Mixture
 from luthier.data.read import FileFacts, LeftOut, Reading, distinct_names, read
 from luthier.data.render import render_all
 from luthier.data.split import PARTS, SplitOptions, split
+from luthier.errors import ModelError
 from luthier.evaluate import Task, infer, merge_references, sample
-from luthier.methods import keep_base
+from luthier.methods import Peft, keep_base
+from luthier.methods.tuner import examine
 from luthier.model.leaf import attach_head
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
@@ -171,11 +173,19 @@ def prepare(
     )
 
 
-def attach(prepared: Prepared) -> None:
-    """Readies the model for its first step: the method attached, and the base kept where the objective needs it."""
+def attach(prepared: Prepared, show: Show) -> None:
+    """Readies the model for its first step: the method attached, and the base kept where the objective needs it.
+
+    With layers of PEFT in it the model is asked again whether it may share; raises ModelError where it must and cannot.
+    """
     recipe, model = prepared.recipe, prepared.model
     if not attached(recipe):
         recipe.method.attach(model.network, dtype=model.dtype, seed=recipe.train.seed)
+    if isinstance(recipe.method, Peft) and model.shared:
+        examine(model, recipe.method.trainable(model.network).values())
+        show.say(f"peft:{recipe.method.kind} on it: {_sharing(model)}")
+        if recipe.model.shared is True and not model.shared:
+            raise ModelError(f"model.shared=true, but {model.reason}; leave it at auto to train unshared")
     if prepared.head is not None:
         width = int(model.network.config.get_text_config().hidden_size)
         attach_head(model.network, prepared.head.made(width)).start(recipe.train.seed)

@@ -81,7 +81,7 @@ def resume(folder: Path, *, show: Show | None = None) -> Outcome:
 
 
 def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -> Outcome:
-    attach(prepared)
+    attach(prepared, show)
     expected = expect(prepared)
     show.say(expected.told())
     show.say(told_visible(prepared, foreseen(prepared)))

@@ -27,6 +27,7 @@ from luthier.stats import paired
 from luthier.train.loader import plan
 from luthier.train.log import EvaluationRecord
 from luthier.train.look import Losses
+from luthier.train.optim import peak_rate
 from luthier.train.options import Hooks
 from luthier.types import Json
 from luthier.words import counted
@@ -77,7 +78,7 @@ def rates(recipe: Recipe, *, steps: int, show: Show) -> Rates:
     prepared = prepare(recipe, show)
     if not prepared.watched:
         raise RecipeError("data.validation: rates are judged on validation rows, and there are none")
-    own = recipe.train.lr or recipe.method.usual_lr(prepared.model.network)
+    own = recipe.train.lr or peak_rate(recipe.train, recipe.method.usual_lr(prepared.model.network))
     shared = Shared(prepared)
     before, found = math.nan, dict[float, Losses | None]()
     for rate in (float(f"{own * factor:.3g}") for factor in FACTORS):

@@ -5,7 +5,7 @@
         fit(mine.model, ...)
 
 The modules and parameters that stood there before are put back as the same objects. An adapter's base never moves, so
-nothing is copied; where the weights themselves move, a copy of them is kept once, and copied back.
+nothing is copied; where weights move, or an adapter goes on learning, a copy is kept once, and copied back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from luthier.recipe import Recipe
+from luthier.run.parent import attached
 from luthier.run.prepare import Prepared, attach
+from luthier.run.show import Show
 from luthier.run.trunk import kept
 
 
@@ -29,6 +31,8 @@ class _Was:
     parameter: nn.Parameter
     data: Tensor
     learned: bool
+    moves: bool
+    """Whether a trial changes its values."""
 
 
 class Shared:
@@ -40,9 +44,9 @@ class Shared:
         self._prepared = replace(prepared, splits={**prepared.splits, "test": ()}, mixed=(), earlier=())
         network = prepared.model.network
         self._modules = {module: _entries(module) for module in network.modules()}
-        self._moves = not prepared.recipe.method.removable
+        goes_on, removable = attached(prepared.recipe), prepared.recipe.method.removable
         self._parameters = [
-            _Was(one, one.data.clone() if self._moves else one.data, one.requires_grad) for one in network.parameters()
+            _was(one, moves=not removable or (goes_on and one.requires_grad)) for one in network.parameters()
         ]
 
     @contextmanager
@@ -50,7 +54,7 @@ class Shared:
         """The same rows and the same base under another recipe of the same method, which is attached."""
         mine = replace(self._prepared, recipe=recipe, model=replace(self._prepared.model))
         try:
-            attach(mine)
+            attach(mine, Show(silent=True))
             kept(mine.model, recipe)
             yield mine
         finally:
@@ -63,12 +67,16 @@ class Shared:
             module.__dict__.clear()
             module.__dict__.update({name: _copied(value) for name, value in entries.items()})
         for was in self._parameters:
-            if self._moves:
+            if was.moves:
                 was.parameter.data.copy_(was.data)
             else:
                 was.parameter.data = was.data
             was.parameter.grad = None
             was.parameter.requires_grad_(was.learned)
+
+
+def _was(parameter: nn.Parameter, *, moves: bool) -> _Was:
+    return _Was(parameter, parameter.data.clone() if moves else parameter.data, parameter.requires_grad, moves)
 
 
 def _entries(module: nn.Module) -> dict[str, object]:

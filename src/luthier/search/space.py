@@ -32,7 +32,10 @@ Settings: TypeAlias = Mapping[str, Scalar]
 SECTIONS: Final = ("train", "method", "objective")
 """What may differ from trial to trial; model and rows are opened once for all."""
 OTHER_NAMES: Final = {"batch": "examples_per_step"}
-FIXED: Final = ("evaluations_per_epoch", "evaluation_share", "save_every", "keep_checkpoints", "token_budget", "seed")
+FIXED: Final = (
+    *("evaluations_per_epoch", "evaluation_share", "save_every", "keep_checkpoints", "token_budget", "seed"),
+    *("trunk", "trunk_gb"),
+)
 """Settings of `train` that change no result, or decide how it is measured."""
 REACH: Final = 10.0
 """The usual space reaches this many times above and below the method's own learning rate."""
@@ -178,7 +181,8 @@ def _dimension(name: str, given: Json, recipe: Recipe, problems: list[str]) -> D
 
 def _key(name: str, recipe: Recipe, problems: list[str]) -> str | None:
     """The `section.key` that a name stands for."""
-    there = [f"{part}.{one.name}" for part in SECTIONS for one in fields(getattr(recipe, part)) if _may(part, one.name)]
+    parts = [part for part in SECTIONS if part != "method" or not recipe.parent]
+    there = [f"{part}.{one.name}" for part in parts for one in fields(getattr(recipe, part)) if _may(part, one.name)]
     if name in there:
         return name
     last = OTHER_NAMES.get(name, name)

@@ -36,6 +36,7 @@ from luthier.search.space import Dimension, Settings, Stated, own_settings, usua
 from luthier.search.study import Claimed, Study
 from luthier.search.trial import Ended, carry_out, clear, looks_per_epoch, measured
 from luthier.train.log import spoken
+from luthier.train.optim import peak_rate
 from luthier.types import Json
 from luthier.words import counted
 
@@ -59,7 +60,8 @@ def search(recipe: Recipe, asked: Stated, folder: Path, *, show: Show) -> Search
     prepared = prepare(recipe, show)
     if not prepared.watched:
         raise RunError("a search judges trials on validation rows, and there are none; set data.validation")
-    usual_lr = recipe.method.usual_lr(prepared.model.network)
+    usual = recipe.method.usual_lr(prepared.model.network)
+    usual_lr = peak_rate(replace(recipe.train, lr=None), usual)
     space = asked.space or usual_space(recipe, usual_lr)
     own = own_settings(recipe, space, usual_lr)
     folder.mkdir(parents=True, exist_ok=True)

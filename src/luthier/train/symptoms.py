@@ -28,7 +28,9 @@ BROKEN = 0.25
 BROKEN_NATS = 0.02
 """And this many nats a token: below that a loss may double and mean nothing."""
 NOTHING = 0.01
-"""Does nothing: the training loss has fallen by less than this share."""
+"""Does nothing: the training loss has moved by less than this share."""
+STILL = 0.05
+"""Or by less than this, where the rows do not show that it moved; a larger move that they do not show is unknown."""
 FALL = 0.05
 """Has not converged: the validation loss fell by this share over the last part of the run."""
 LAST_PART = (0.25, 0.6)
@@ -111,8 +113,9 @@ def _does_nothing(course: Course, lr: float) -> Symptom | None:
         )
     first, last = course.looks[0], course.looks[-1]
     change = _change(first.train, last.train)
-    could_tell = last.train.rows >= FEWEST
-    if -change.value >= NOTHING * first.train.mean and (_certain(change, 1) or not could_tell):
+    moved = abs(change.value) / first.train.mean if first.train.mean else 0.0
+    could_tell = last.train.rows >= FEWEST and not _certain(change, 1)
+    if moved >= (STILL if could_tell else NOTHING):
         return None
     return Symptom(
         "does nothing",
