@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_run import OPTIONS, hooks, rows, tiny_model
 
-from luthier.methods import Freeze, Full, LoRA, Method, restore, save
+from luthier.methods import Freeze, Full, LoRA, Method, Peft, restore, save
 from luthier.objectives.sft import SFT
 from luthier.train.log import StepRecord
 from luthier.train.loop import fit
@@ -55,10 +55,11 @@ def everything(network: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
         LoRA(rank=4, dropout=0.1),
         LoRA(rank=4, dora=True, plus=16, ranks={"q_proj": 2}),
         LoRA(rank=4, dora=True, init="pissa", rslora=True),
+        Peft("LOHA", {"r": 2, "target_modules": ["q_proj"]}),
         Full(),
         Freeze(layers=1),
     ],
-    ids=["lora", "dora plus ranks", "pissa dora rslora", "full", "freeze"],
+    ids=["lora", "dora plus ranks", "pissa dora rslora", "peft", "full", "freeze"],
 )
 def test_a_method_resumed_from_its_own_files_ends_with_the_same_bits(tmp_path: Path, method: Method) -> None:
     whole = weights(tmp_path / "whole", method, stop_at=None)
