@@ -83,7 +83,7 @@ def test_a_method_resumed_from_its_own_files_ends_with_the_same_bits(tmp_path: P
 
 def test_layers_join_from_the_top_and_stay_to_the_bit_until_then(tmp_path: Path) -> None:
     method = Full(unfreeze=0.6)
-    start = {name: p.detach().clone() for name, p in tiny_model(dropout=0.0).network.named_parameters()}
+    start = {name: value.detach().clone() for name, value in everything(tiny_model(dropout=0.0).network)}
     for stop, moved in ((4, {"1"}), (8, {"0", "1"})):  # of 12 steps: layers join at 0 and 0.3 of the run
         after = weights(tmp_path / str(stop), method, stop_at=stop)
         changed = [name for name in after if not torch.equal(after[name], start[name])]
