@@ -39,8 +39,12 @@ class BitFit(Beside):
         return True
 
     def usual_lr(self, network: PreTrainedModel) -> float:
-        """1e-3, the upper end of the paper's range."""
-        return 1e-3
+        """1e-2, ten times the upper end of the paper's range.
+
+        SmolLM2-135M after 40 steps on banking77, 64 validation rows: 2.04 nats at 1e-3, 1.49 at 3e-3, 1.01 at 1e-2,
+        1.16 at 3e-2.
+        """
+        return 1e-2
 
     def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> Mapping[str, StandIn]:
         """A shift of zeros on every bias, and where one is to be added."""

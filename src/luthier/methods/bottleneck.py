@@ -53,8 +53,11 @@ class Bottleneck(Beside):
         return False
 
     def usual_lr(self, network: PreTrainedModel) -> float:
-        """1e-3, between the two papers' best."""
-        return 1e-3
+        """3e-3, at the upper end of Houlsby's range.
+
+        SmolLM2-135M after 40 steps on banking77, 64 validation rows: 0.92 nats at 1e-3, 0.67 at 3e-3, 0.97 at 1e-2.
+        """
+        return 3e-3
 
     def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> Mapping[str, StandIn]:
         """An adapter on the output of every MLP, and of every attention in Houlsby's placement."""

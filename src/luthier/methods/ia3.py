@@ -34,8 +34,12 @@ class IA3(Beside):
         return True
 
     def usual_lr(self, network: PreTrainedModel) -> float:
-        """3e-3, the paper's."""
-        return 3e-3
+        """3e-2: the paper's 3e-3 is of a larger model and of Adafactor.
+
+        SmolLM2-135M after 40 steps on banking77, 64 validation rows: 2.30 nats at 3e-3, 1.60 at 1e-2, 0.98 at 3e-2,
+        0.67 at 0.1, which is left to short runs.
+        """
+        return 3e-2
 
     def stand_ins(self, network: PreTrainedModel, generator: torch.Generator) -> Mapping[str, StandIn]:
         """Vectors of ones on what makes keys and values, and before the last layer of every MLP."""
