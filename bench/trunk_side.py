@@ -82,32 +82,46 @@ def main() -> None:
 
 def measured(asked: Asked) -> Found:
     """Every trial in turn, each from the base with its own rate and order."""
-    work, trials, read, total = Work.open(Path(asked.work)), [], 0, 0
-    for at in range(asked.trials):
-        model = load(ModelOptions(asked.model, dtype=asked.dtype), masters=asked.method == "freeze")  # type: ignore[arg-type]
-        accept(model)
-        options = TrainOptions(
-            lr=LR * 2 ** (at - asked.trials // 2),
-            epochs=asked.epochs,
-            examples_per_step=work.rows_per_step,
-            schedule="constant",
-            warmup=0.0,
-            weight_decay=WEIGHT_DECAY,
-            betas=BETAS,
-            eps=EPS,
-            seed=at,
-        )
-        steps = plan(rendered(work, model), options)
-        trials.append(one(model, steps, asked, options))
-        if isinstance(model.trunk, KeptTrunk):
-            read, total = read + model.trunk.read, total + model.trunk.read + model.trunk.computed
-    size = sum(one.bytes for one in segments(Path(asked.cache))) if asked.cache else 0
-    dtype = str(model.dtype).removeprefix("torch.")
-    return Found(tuple(trials), peak_bytes(), size, dtype, read / max(1, total))
+    work = Work.open(Path(asked.work))
+    done = [one(work, asked, at) for at in range(asked.trials)]
+    size = sum(segment.bytes for segment in segments(Path(asked.cache))) if asked.cache else 0
+    read, tokens = (sum(counts) for counts in zip(*(took.tokens for took in done), strict=True))
+    return Found(tuple(took.trial for took in done), peak_bytes(), size, done[0].dtype, read / max(1, tokens))
 
 
-def one(model: Model, steps: Plan, asked: Asked, options: TrainOptions) -> Trial:
-    """One trial, on the clock."""
+@dataclass(frozen=True, slots=True)
+class Took:
+    """One trial, and what its model said of itself."""
+
+    trial: Trial
+    tokens: tuple[int, int]
+    """Read at the cut, and all that went through layers; nothing where nothing is kept."""
+    dtype: str
+
+
+def one(work: Work, asked: Asked, at: int) -> Took:
+    """The trial of this number; the first has the same rate and order in all arms."""
+    model = load(ModelOptions(asked.model, dtype=asked.dtype), masters=asked.method == "freeze")  # type: ignore[arg-type]
+    accept(model)
+    options = TrainOptions(
+        lr=LR * 2.0 ** -(at % 4),
+        epochs=asked.epochs,
+        examples_per_step=work.rows_per_step,
+        schedule="constant",
+        warmup=0.0,
+        weight_decay=WEIGHT_DECAY,
+        betas=BETAS,
+        eps=EPS,
+        seed=at,
+    )
+    trial = timed(model, plan(rendered(work, model), options), asked, options)
+    kept = model.trunk
+    tokens = (kept.read, kept.read + kept.computed) if isinstance(kept, KeptTrunk) else (0, 0)
+    return Took(trial, tokens, str(model.dtype).removeprefix("torch."))
+
+
+def timed(model: Model, steps: Plan, asked: Asked, options: TrainOptions) -> Trial:
+    """What is on the clock."""
     began, used = time.perf_counter(), time.process_time()
     layers = model.network.config.get_text_config().num_hidden_layers
     method: Method = LoRA(rank=RANK, alpha=ALPHA, first_layer=layers - asked.top)

@@ -64,3 +64,12 @@ def test_a_dry_run_keeps_nothing(base, rows, cache, tmp_path):
 
 def test_where_all_layers_learn_nothing_is_said(base, rows, cache, tmp_path):
     assert "learn nothing" not in luthier(*settings(base, rows, tmp_path / "r")).output
+
+
+@pytest.mark.parametrize(("method", "said"), [("freeze", True), ("lora", False)])
+def test_noise_below_is_told_where_layers_are_frozen(method, said, base, rows, cache, tmp_path):
+    frozen = ["method.layers=1"] if method == "freeze" else []
+    done = luthier(*settings(base, rows, tmp_path / "r", f"method={method}", *frozen, "train.neftune=5"))
+    assert done.exit_code == 0, done.output
+    assert ("train.neftune puts noise below them" in done.output) == said
+    assert not (cache / "trunk").exists()

@@ -52,7 +52,7 @@ def learned(prepared, folder):
 def test_a_trial_after_another_learns_what_it_learns_alone(base, rows, tmp_path, method):
     asked = recipe(base, rows, method)
     alone = prepare(asked, Show(silent=True))
-    attach(alone)
+    attach(alone, Show(silent=True))
     expected = learned(alone, tmp_path / "alone")
     shared = Shared(prepare(asked, Show(silent=True)))
     before = weights(shared.whole.model.network)

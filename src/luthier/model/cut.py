@@ -46,7 +46,7 @@ def find_cut(model: Model) -> Cut:
         layers = list(layer_list(model.network))
     except ModelError as error:
         return Cut(0, str(error))
-    idle = _idle(layers)
+    idle = idle_layers(layers)
     if idle == 0:
         return Cut(0)
     if not model.shared:
@@ -79,7 +79,7 @@ def _examined(model: Model, layers: Sequence[nn.Module]) -> Cut:
     return Cut(still, dtype=hidden.dtype, width=hidden.shape[-1])
 
 
-def _idle(layers: Sequence[nn.Module]) -> int:
+def idle_layers(layers: Sequence[nn.Module]) -> int:
     """How many of the lowest layers hold no parameter that learns."""
     for at, layer in enumerate(layers):
         if any(parameter.requires_grad for parameter in layer.parameters()):

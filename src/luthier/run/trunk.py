@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from luthier.errors import ModelError
+from luthier.model.cut import idle_layers
+from luthier.model.layers import layer_list
 from luthier.model.load import Model
 from luthier.model.trunk import KeptTrunk, keep_trunk
 from luthier.recipe import Recipe
@@ -12,12 +15,20 @@ def kept(model: Model, recipe: Recipe) -> str:
     options, model.trunk = recipe.train, None
     if options.trunk is False:
         return ""
-    if options.neftune:
+    cut = keep_trunk(model, exact=options.trunk == "exact", gigabytes=0 if options.neftune else options.trunk_gb)
+    if options.neftune and _frozen(model):
         return "what the lowest layers compute is not kept: train.neftune puts noise below them"
-    cut = keep_trunk(model, exact=options.trunk == "exact", gigabytes=options.trunk_gb)
     if cut.reason:
         return f"the lowest layers learn nothing, but what they compute is not kept: {cut.reason}"
     return _told(model)
+
+
+def _frozen(model: Model) -> bool:
+    """Whether the lowest layer learns nothing."""
+    try:
+        return idle_layers(list(layer_list(model.network))) > 0
+    except ModelError:
+        return False
 
 
 def _told(model: Model) -> str:
