@@ -21,7 +21,7 @@ from luthier.model.accept import accept
 from luthier.model.forward import evaluating, forward
 from luthier.model.generate import generate
 from luthier.model.load import Model
-from luthier.train.optim import adamw, set_rates
+from luthier.train.optim import optimizer_of, set_rates
 from luthier.train.options import TrainOptions
 from luthier.types import TokenSequence
 
@@ -311,7 +311,7 @@ def first_step(make: Build, method: LoRA) -> dict[str, Tensor]:
     method.attach(network, dtype=torch.float32)
     own = method.trainable(network)
     before = {name: value.detach().clone() for name, value in own.items()}
-    optimizer = adamw(network, TrainOptions(weight_decay=0.0), method.rates(network))
+    optimizer = optimizer_of(network, TrainOptions(weight_decay=0.0), method.rates(network))
     set_rates(optimizer, 1e-3, done=0.0)
     for value in own.values():
         value.grad = torch.ones_like(value)

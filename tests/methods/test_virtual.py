@@ -16,10 +16,12 @@ from transformers import DynamicCache, PreTrainedTokenizerFast
 from luthier.batch import Batch, pack
 from luthier.errors import ModelError, RecipeError
 from luthier.methods import Method, PrefixTuning, PromptTuning, switched_off
+from luthier.methods.several import as_opened
 from luthier.methods.virtual import Virtual, carried
 from luthier.model.accept import accept
 from luthier.model.attention import NAME
 from luthier.model.choose import choose, choose_by_all
+from luthier.model.cut import find_cut
 from luthier.model.forward import forward, head, paths, trunk
 from luthier.model.generate import Decoder, generate
 from luthier.model.load import Model
@@ -319,6 +321,27 @@ def test_what_cannot_be_done_is_refused_with_the_reason(family: str, wrong: Call
     model = base(family, torch.float32 if family == "mamba" else torch.float64)
     with pytest.raises(ModelError, match=says):
         wrong(model)
+
+
+@both
+def test_taken_off_it_leaves_the_base_to_the_bit_and_another_can_be_put_on(method: Method) -> None:
+    model, batch = base("llama"), packed(rows())
+    before, with_each = forward(model, batch).logprobs, []
+    for seed in (0, 1):
+        with as_opened(model.network):
+            method.attach(model.network, dtype=torch.float64, seed=seed)
+            with_each.append(forward(model, batch).logprobs)
+        assert torch.equal(forward(model, batch).logprobs, before)
+    fresh = base("llama")
+    method.attach(fresh.network, dtype=torch.float64, seed=1)
+    assert torch.equal(forward(fresh, batch).logprobs, with_each[1])
+    assert not torch.equal(*with_each)
+
+
+@both
+def test_no_layer_is_frozen_below_virtual_tokens_that_learn(method: Method) -> None:
+    cut = find_cut(opened("llama", method, torch.float32))
+    assert (cut.layer, bool(cut.reason)) == (0, True)
 
 
 def test_attaching_leaves_the_attention_as_it_was() -> None:

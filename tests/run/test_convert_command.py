@@ -167,15 +167,15 @@ def test_real_rows_come_back_as_they_were(name, options, to, tmp_path):
 
 def test_an_answer_marked_as_wrong_is_never_learned_and_its_row_is_named():
     from luthier.errors import DataError
-    from luthier.run.prepare import _with_right
+    from luthier.run.fitting import with_right
     from luthier.types import Completion, Example, Message
 
     good, bad = (
         Example(f"x:{score}", (Message("user", "a"),), (Completion((Message("assistant", "b"),), score),))
         for score in (1.0, 0.0)
     )
-    right, wrong = _with_right({"train": (good, bad), "test": (bad,)})
+    right, wrong = with_right({"train": (good, bad), "test": (bad,)})
     assert right == {"train": (good,), "test": ()}
     assert {row.id for row in wrong} == {"x:0.0"}
     with pytest.raises(DataError, match=r"x:0\.0: has no answer but one marked as wrong"):
-        _with_right({"train": (bad,)})
+        with_right({"train": (bad,)})

@@ -19,6 +19,7 @@ from luthier.methods import (
     Full,
     LoRA,
     Method,
+    Peft,
     PrefixTuning,
     PromptTuning,
     restore,
@@ -59,6 +60,7 @@ def everything(network: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
         LoRA(rank=4, dropout=0.1),
         LoRA(rank=4, dora=True, plus=16, ranks={"q_proj": 2}),
         LoRA(rank=4, dora=True, init="pissa", rslora=True),
+        Peft("LOHA", {"r": 2, "target_modules": ["q_proj"]}),
         Full(),
         Freeze(layers=1),
         Full(decay=0.5, unfreeze=0.6),
@@ -81,10 +83,10 @@ def test_a_method_resumed_from_its_own_files_ends_with_the_same_bits(tmp_path: P
 
 def test_layers_join_from_the_top_and_stay_to_the_bit_until_then(tmp_path: Path) -> None:
     method = Full(unfreeze=0.6)
-    start = {name: p.detach().clone() for name, p in tiny_model(dropout=0.0).network.named_parameters()}
+    start = {name: value.detach().clone() for name, value in everything(tiny_model(dropout=0.0).network)}
     for stop, moved in ((4, {"1"}), (8, {"0", "1"})):  # of 12 steps: layers join at 0 and 0.3 of the run
         after = weights(tmp_path / str(stop), method, stop_at=stop)
-        changed = [name for name in after if not torch.equal(after[name], start[name])]
+        changed = [name for name in start if not torch.equal(after[name], start[name])]
         assert {name.split(".")[2] for name in changed if ".layers." in name} == moved
         assert "model.embed_tokens.weight" not in changed
     whole = weights(tmp_path / "whole", method, stop_at=None)

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from luthier.methods.method import lora_lr
-from luthier.methods.virtual import Call, Virtual, VirtualTokens, put
+from luthier.methods.virtual import NAME, Call, Virtual, VirtualTokens, put
 from luthier.model.plan import Plan, Prefix, Step, behind, beneath
 
 
@@ -41,7 +41,8 @@ class PromptEmbeddings(Virtual):
         self, trunk: PreTrainedModel, args: tuple[object, ...], call: Call, out: BaseModelOutput
     ) -> BaseModelOutput:
         """The hidden states of the callers' own tokens."""
-        if self.on and call.get("inputs_embeds") is not None and out.last_hidden_state is not None:
+        ours = self.on and getattr(trunk, NAME, None) is self and call.get("inputs_embeds") is not None
+        if ours and out.last_hidden_state is not None:
             out.last_hidden_state = out.last_hidden_state[:, self.count :]
         return out
 

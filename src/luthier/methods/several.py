@@ -161,8 +161,11 @@ def several(network: PreTrainedModel, adapters: Sequence[Adapter]) -> Routes:
     if worn(network):
         raise ModelError("the network carries an adapter already; take it off first (`as_opened`)")
     paths = dict.fromkeys(path for adapter in adapters for path in adapter)
+    layers = dict(network.named_modules())
     for path in paths:
-        layer = network.get_submodule(path)
+        if path not in layers:
+            raise ModelError(f"{path} stands for no layer of the base, so that its rows are not one adapter's")
+        layer = layers[path]
         if not isinstance(layer, nn.Linear | Conv1D | nn.LayerNorm):
             raise ModelError(f"{path} is a {type(layer).__name__}, whose rows cannot be divided among adapters")
     if not paths:

@@ -26,7 +26,7 @@ from luthier.methods.method import Rate
 from luthier.model.plan import Plan, Step
 
 NAME: Final = "virtual_tokens"
-"""The module's name in its network."""
+"""The module's name in its network's trunk."""
 
 COMMON = 5000
 """Words are drawn from this many first ones: a vocabulary is as good as sorted by how common its tokens are."""
@@ -63,7 +63,7 @@ class Virtual(nn.Module):
         self, trunk: PreTrainedModel, args: tuple[object, ...], given: Call
     ) -> tuple[tuple[()], Call] | None:
         """The hook before every call of the trunk."""
-        if not self.on:
+        if not self.on or getattr(trunk, NAME, None) is not self:  # taken off, as `as_opened` does
             return None
         call = {**dict(zip(inspect.signature(trunk.forward).parameters, args, strict=False)), **given}
         tokens, forest = call.get("input_ids"), call.get("forest")
@@ -139,8 +139,8 @@ class VirtualTokens:
 
     def trainable(self, network: PreTrainedModel) -> dict[str, nn.Parameter]:
         """The one parameter."""
-        found = carried(network, Virtual)
-        return {} if found is None else {f"{NAME}.weight": found.weight}
+        found = {path: module for path, module in network.named_modules() if isinstance(module, Virtual)}
+        return {f"{path}.weight": module.weight for path, module in found.items()}
 
     def rates(self, network: PreTrainedModel) -> dict[str, Rate]:
         """None: there is one parameter."""
@@ -166,11 +166,11 @@ def put(network: PreTrainedModel, made: Virtual, *, dtype: torch.dtype) -> None:
 
     Raises ModelError if there are some already.
     """
-    if hasattr(network, NAME):
+    if carried(network, Virtual) is not None:
         raise ModelError("the network has virtual tokens already; restore into them instead")
     freeze_base(network, dtype)
-    network.add_module(NAME, made.to(network.device))
     trunk = network.get_decoder()  # what OPT's own forward calls is not its base_model
+    trunk.add_module(NAME, made.to(network.device))
     trunk.register_forward_pre_hook(made.put_before, with_kwargs=True)
     trunk.register_forward_hook(made.take_away, with_kwargs=True)
 
@@ -178,9 +178,9 @@ def put(network: PreTrainedModel, made: Virtual, *, dtype: torch.dtype) -> None:
 V = TypeVar("V", bound=Virtual)
 
 
-def carried(network: nn.Module, kind: type[V]) -> V | None:
+def carried(network: PreTrainedModel, kind: type[V]) -> V | None:
     """The virtual tokens a network carries, if they are of a kind."""
-    found = getattr(network, NAME, None)
+    found = getattr(network.get_decoder(), NAME, None)
     return found if isinstance(found, kind) else None
 
 
