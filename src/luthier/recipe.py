@@ -95,7 +95,7 @@ SECTIONS: Mapping[str, type] = {
     "evaluate": EvaluateOptions,
     "forgetting": ForgettingOptions,
 }
-SHORT: Mapping[str, tuple[type, str]] = {"forgetting": (list, "files")}
+SHORT: Mapping[str, tuple[type, str]] = {"model": (str, "name"), "forgetting": (list, "files")}
 """Sections that may be given as one value, and the setting it is for."""
 PLUGS: Mapping[str, Mapping[str, type]] = {"method": methods, "objective": objectives}
 FROM = "from"
@@ -223,13 +223,13 @@ class _Word(str):
 def _is_key(key: str) -> bool:
     """Whether a key is `section.key`, or stands alone and may."""
     section, _, name = key.partition(".")
-    return key in ("run", FROM, *PLUGS) or bool(section and name and ("." not in name or section == "search"))
+    return key in ("run", FROM, *PLUGS, *SHORT) or bool(section and name and ("." not in name or section == "search"))
 
 
 def _lay(tree: dict[str, Json], key: str, value: Json) -> None:
     """Lays one setting over the tree; naming a plug-in leaves its other settings."""
     section, _, name = key.partition(".")
-    name = name or ("name" if section in PLUGS else "")
+    name = name or ("name" if section in PLUGS else SHORT[section][1] if section in SHORT else "")
     if not name:
         tree[section] = value
         return

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 
 from luthier.batch import pack
 from luthier.errors import ModelError, RecipeError
-from luthier.methods import Peft, contract, restore, save, switched_off
+from luthier.methods import Peft, contract, merge, restore, save, switched_off
 from luthier.methods.contract import LAWS, logits, loss
-from luthier.methods.tuner import REFUSED, examine
+from luthier.methods.tuner import REFUSED, built_in, examine
 from luthier.model.accept import accept
 from luthier.model.forward import evaluating, forward
 from luthier.model.generate import generate
@@ -172,7 +172,8 @@ def test_a_recipe_tells_a_tuner_from_a_strangers_class_and_comes_back_the_same()
         ("peft:LOAH", "did you mean 'LOHA'"),
         ("peft:LORA", "method=lora"),
         ("peft:IA3", "method=ia3"),
-        ("peft:PREFIX_TUNING", "outside the network"),
+        ("peft:PREFIX_TUNING", "method=prefix"),
+        ("peft:P_TUNING", "outside the network"),
         ("peft:ADALORA", "at every step"),
         ({"name": "peft:VERA", "config": {"rank": 4}}, "'rank' is no setting of VERA"),
         ({"name": "peft:VERA", "config": {"bias": "all"}}, "could not be switched off"),
@@ -183,6 +184,17 @@ def test_a_recipe_tells_a_tuner_from_a_strangers_class_and_comes_back_the_same()
 def test_what_is_not_taken_is_refused_with_the_reason(given: str | dict[str, object], says: str) -> None:
     with pytest.raises(RecipeError, match=says):
         make_recipe({"data": {"train": "x"}, "method": given})
+
+
+def test_once_merged_the_network_takes_another(build: Build) -> None:
+    network = build()
+    KINDS["LOHA"].attach(network, dtype=torch.float32)
+    with pytest.raises(ModelError, match="already"):
+        KINDS["OFT"].attach(network, dtype=torch.float32)
+    merge(network)
+    assert built_in(network) is None
+    KINDS["OFT"].attach(network, dtype=torch.float32)
+    assert built_in(network) is not None
 
 
 def test_every_refused_name_is_one_of_peft() -> None:

@@ -254,5 +254,5 @@ def test_a_schema_is_followed_or_not(tmp_path: Path) -> None:
 
 def test_without_the_package_a_schema_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("luthier.metrics.structured.find_spec", lambda name: None)
-    with pytest.raises(RecipeError, match=r"pip install luthier\[schema\]"):
+    with pytest.raises(RecipeError, match=r"pip install 'luthier\[schema\]'"):
         named(f"json_schema={tmp_path / 'any.json'}")

@@ -10,7 +10,7 @@ from made_runs import made
 from page_reading import read_page
 
 from luthier.errors import RunError
-from luthier.report import comparison
+from luthier.report import comparison, comparison_columns, comparison_words
 from luthier.report.compared import Compared, compare
 from luthier.report.overlay import overlaid
 
@@ -30,8 +30,8 @@ def test_a_run_that_is_right_more_often_on_the_same_rows_is_ahead_by_exactly_tha
     assert pair.difference.value == pytest.approx(0.1)
     assert pair.difference.low > 0
     assert pair.difference.p == pytest.approx(2 * 0.5**20)
-    assert comparison.headline(found) == "other is better than one."
-    assert "on 200 shared test rows: one 0.500 and other 0.600" in comparison.detail(found)
+    assert comparison_words.headline(found) == "other is better than one."
+    assert "on 200 shared test rows: one 0.500 and other 0.600" in comparison_words.detail(found)
 
 
 def test_the_order_of_the_runs_turns_the_sign_and_not_the_outcome(tmp_path: Path) -> None:
@@ -47,13 +47,13 @@ def test_equal_answers_are_no_difference_and_equal_counts_of_others_are_none_eit
         found = two(tmp_path / name, HALF, other)
         assert found.pairs[0].ahead is None
         assert found.pairs[0].difference.value == 0
-        assert comparison.headline(found) == "No difference is seen between one and other."
+        assert comparison_words.headline(found) == "No difference is seen between one and other."
 
 
 def test_a_few_rows_more_are_not_enough_and_how_many_would_be_is_said(tmp_path: Path) -> None:
     found = two(tmp_path, HALF, [at % 2 == 0 or at in (1, 3, 5) for at in range(200)])
     assert found.pairs[0].ahead is None
-    assert "rows would show a difference of this size" in comparison.detail(found)
+    assert "rows would show a difference of this size" in comparison_words.detail(found)
 
 
 def test_pairs_are_one_family(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_only_settings_that_differ_are_shown(tmp_path: Path) -> None:
     recipe = "train:\n  lr: {}\n  epochs: 3\nrun: runs/{}\n"
     one = made(tmp_path / "one", HALF, recipe=recipe.format(0.1, "one"))
     other = made(tmp_path / "other", HALF, recipe=recipe.format(0.2, "other") + "method:\n  rank: 4\n")
-    lines = comparison.differing_settings(compare([one, other]).sides)
+    lines = comparison_columns.differing_settings(compare([one, other]).sides)
     assert [(line.name, line.values) for line in lines] == [
         ("train.lr", ("0.1", "0.2")), ("method.rank", ("–", "4")),
     ]  # fmt: skip

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -312,4 +313,52 @@ def test_without_the_harness_its_tasks_say_what_to_install(base, monkeypatch):
     monkeypatch.setattr("luthier.run.harness.find_spec", lambda name: None)
     done = luthier("evaluate", base, "--lm-eval", "hellaswag")
     assert done.exit_code == 2
-    assert "pip install luthier[lm-eval]" in done.output
+    assert "pip install 'luthier[lm-eval]'" in done.output
+
+
+def test_the_harness_is_not_begun_without_a_task(base):
+    done = luthier("evaluate", base, "--lm-eval", " , ")
+    assert done.exit_code == 2
+    assert "names no task" in done.output
+
+
+@pytest.fixture
+def harness(monkeypatch):
+    """A stand-in that prints on its way, as harnesses do, and says which tasks and which model it was given."""
+
+    def simple_evaluate(*, model, tasks):
+        print("downloading ...")
+        width = model["pretrained"].config.hidden_size
+        return {"results": {task: {"width": width} for task in tasks}}
+
+    made = {name: ModuleType(name) for name in ("lm_eval", "lm_eval.models.huggingface", "lm_eval.utils")}
+    made["lm_eval"].simple_evaluate = simple_evaluate
+    made["lm_eval.models.huggingface"].HFLM = dict
+    made["lm_eval.utils"].make_table = lambda found: "|" + "|".join(found["results"]) + "|"
+    for name, module in made.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr("luthier.run.harness.find_spec", lambda name: object())
+
+
+def test_the_harness_gives_machines_its_results_alone_and_people_its_table(base, adapted, harness):
+    done = luthier("evaluate", base, adapted, "--lm-eval", "one, two", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert list(told) == [str(base), str(adapted)]
+    assert all(list(results) == ["one", "two"] and results["one"]["width"] > 0 for results in told.values())
+    shown = luthier("evaluate", base, "--lm-eval", "one")
+    assert f"{base}\n|one|" in shown.stdout
+    assert "downloading" in shown.stdout, "control: the stand-in did print"
+
+
+def test_rows_of_one_question_are_said_to_be_asked_once(base, tmp_path):
+    def written(name: str, rows: list[tuple[str, str]]) -> Path:
+        (tmp_path / name).write_text("q,a\n" + "".join(f"{q},{a}\n" for q, a in rows))
+        return tmp_path / name
+
+    train = written("train.csv", [(f"say word{n}", f"the word is word{n}") for n in range(40)])
+    alike = written("alike.csv", [(f"tell me name{n // 2}", f"it is said to be name{n}") for n in range(12)])
+    apart = written("apart.csv", [(f"tell me name{n}", f"it is said to be name{n}") for n in range(12)])
+    words = ["train", *settings(base, train, tmp_path / "run"), "--input", "q", "--output", "a", "--dry-run"]
+    assert "12 test (the test rows are 6 questions, each asked once)" in luthier(*words, f"data.test={alike}").output
+    assert "asked once" not in luthier(*words, f"data.test={apart}").output

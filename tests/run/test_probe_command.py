@@ -159,7 +159,15 @@ def test_texts_are_probed_too(long_base, tmp_path):
     told = cases(tmp_path / "r")
     assert {case["bait"] for case in told if case["expects"] == "disobedience"} == {"BANANA"}
     assert all(case["tuned"]["broken"] is None for case in told)
-    assert "score" in (tmp_path / "r" / "probe" / "probe.html").read_text()
+    page = (tmp_path / "r" / "probe" / "probe.html").read_text()
+    assert "score" in page
+    assert "drawn of 6" in page
+    assert "labels in proportion" not in page, "they have none"
+    assert "too narrow with 4 rows (tuned) and 4 rows (base)" in " ".join(done.output.split())
+
+
+def test_rows_with_labels_are_said_to_be_drawn_in_their_proportion(run, probed):
+    assert "labels in proportion" in (run / "probe" / "probe.html").read_text()
 
 
 @pytest.mark.slow

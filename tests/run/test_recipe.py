@@ -173,3 +173,16 @@ def test_bounds_are_told_with_the_other_problems():
         load_recipe(None, words)
     assert str(caught.value).count("must be") == 5
     assert "data.train" in str(caught.value)
+
+
+def test_a_section_may_be_given_as_the_one_value_that_matters_in_it(tmp_path):
+    """In a file and as a word, beside its other settings."""
+    path = tmp_path / "r.yaml"
+    path.write_text("data: {train: t.csv}\nmodel: models/mine\nforgetting: [old.csv]\n")
+    filed = load_recipe(path, ["model.max_length=64"])
+    assert filed.model == ModelOptions(name="models/mine", max_length=64)
+    assert filed.forgetting.files == ("old.csv",)
+    worded = load_recipe(None, ["data.train=t.csv", "model.max_length=64", "model=models/mine", "forgetting=[old.csv]"])
+    assert worded == filed
+    with pytest.raises(RecipeError, match=r"section\.key=value"):
+        load_recipe(path, ["train=3"])

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 import luthier
+from luthier.evaluate.forgetting import ForgettingOptions
 from luthier.run.prepare import attach, prepare
 from luthier.run.show import Show
 from luthier.run.steps import fitted, hooks
 from luthier.run.train import train
+from luthier.search import work
 from luthier.search.shared import Shared
 
 METHODS = (
@@ -97,3 +99,9 @@ def test_a_trial_is_handed_no_test_row(base, rows):
     with shared.trial(shared.whole.recipe) as mine:
         assert mine.splits["test"] == () == mine.asked
     assert shared.whole.asked, "control: there are some"
+
+
+def test_a_recipe_with_a_budget_for_forgetting_can_be_searched(base, rows):
+    """No trial measures what it forgot; what it takes is foreseen without that."""
+    asked = replace(recipe(base, rows, METHODS[0]), forgetting=ForgettingOptions(max_drop=0.1))
+    assert work._a_trial(Shared(prepare(asked, Show(silent=True))), 2).startswith("a whole trial: ")

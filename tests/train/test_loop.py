@@ -21,8 +21,9 @@ from luthier.objectives.objective import Objective, Scores
 from luthier.objectives.sft import SFT
 from luthier.train.log import EvaluationRecord, StepRecord
 from luthier.train.look import Look
-from luthier.train.loop import TrainResult, fit
+from luthier.train.loop import fit
 from luthier.train.options import Hooks, TrainOptions
+from luthier.train.result import TrainResult
 
 
 def trained(

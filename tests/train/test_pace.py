@@ -16,9 +16,10 @@ from tiny_run import OPTIONS, hooks, rows, tiny_model
 from luthier.objectives.sft import SFT
 from luthier.train.log import StepRecord
 from luthier.train.look import Look, losses
-from luthier.train.loop import TrainResult, fit
+from luthier.train.loop import fit
 from luthier.train.options import Hooks
 from luthier.train.pace import FEWEST_ROWS, Pace, affordable, rows_per_look
+from luthier.train.result import TrainResult
 from luthier.train.state import TrainState
 
 

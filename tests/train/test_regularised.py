@@ -28,9 +28,10 @@ from luthier.objectives.sft import SFT
 from luthier.train.forecast import estimate, forecast
 from luthier.train.log import StepRecord
 from luthier.train.look import Look
-from luthier.train.loop import TrainResult, fit
+from luthier.train.loop import fit
 from luthier.train.options import TrainOptions
 from luthier.train.pull import Pull
+from luthier.train.result import TrainResult
 from luthier.train.step import update
 from luthier.types import TokenSequence
 

@@ -31,8 +31,9 @@ from luthier.model.load import Model
 from luthier.objectives.sft import SFT
 from luthier.train.log import StepRecord
 from luthier.train.look import Look, Losses, losses
-from luthier.train.loop import TrainResult, fit
+from luthier.train.loop import fit
 from luthier.train.options import Hooks, TrainOptions
+from luthier.train.result import TrainResult
 from luthier.types import TokenSequence
 
 VOCABULARY = 31

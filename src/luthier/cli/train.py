@@ -32,7 +32,9 @@ def train(
     group: Annotated[str | None, typer.Option(help="Column of rows that belong together (data.group).")] = None,
     instruction: Annotated[str | None, typer.Option(help="Text before every input (data.instruction).")] = None,
     model: Annotated[str | None, typer.Option(help="Alias, hub id, folder or GGUF file (model.name).")] = None,
-    method: Annotated[str | None, typer.Option(help="lora, freeze or full.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="lora, full, freeze, bottleneck, prefix, prompt, ia3, bitfit, peft:NAME.")
+    ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the rows (train.epochs).")] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate (train.lr).")] = None,
     run: Annotated[str | None, typer.Option(help="Folder to write everything to.")] = None,

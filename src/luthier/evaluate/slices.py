@@ -92,5 +92,5 @@ def _lengths(examples: Sequence[Example]) -> list[str | None]:
 
 def _languages(examples: Sequence[Example]) -> list[str | None]:
     if not installed():
-        raise RecipeError("slices: language needs py3langid; install it with `pip install luthier[audit]`")
+        raise RecipeError("slices: language needs py3langid; install it with `pip install 'luthier[audit]'`")
     return [language(example.question) for example in examples]

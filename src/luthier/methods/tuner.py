@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 
 from luthier.errors import ModelError, RecipeError
 from luthier.methods.lora import freeze_base
-from luthier.methods.method import Rate, adapted, lora_lr
+from luthier.methods.method import PeftLayer, Rate, adapted, lora_lr
 from luthier.methods.peft import CONFIG, WEIGHTS
 from luthier.model.accept import accept
 from luthier.model.load import Model
@@ -43,14 +43,14 @@ _PROMPT: Final = "puts its prompt before the input outside the network, and this
 REFUSED: Final[Mapping[str, str]] = {
     "LORA": "is here without PEFT: method=lora, with dora, rslora, plus, init, ranks and alphas",
     "IA3": "is here without PEFT: method=ia3",
+    "PREFIX_TUNING": "is here without PEFT: method=prefix",
+    "PROMPT_TUNING": "is here without PEFT: method=prompt",
     "ADALORA": "shifts ranks by a call at every step that this trainer does not make; method=lora takes `ranks`",
     "XLORA": "mixes adapters that were trained before",
     "POLY": "needs the task of every row",
     "ADAPTION_PROMPT": "has an attention of its own",
     "SHADOW": "runs a second network beside this one",
-    **dict.fromkeys(
-        ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE"), _PROMPT
-    ),
+    **dict.fromkeys(("MULTITASK_PROMPT_TUNING", "P_TUNING", "CPT", "CARTRIDGE"), _PROMPT),
 }
 """Tuners that are not taken, and why."""
 UNMERGED: Final = ("BEFT", "LILY")
@@ -138,9 +138,9 @@ class Peft:
 
 
 def built_in(network: nn.Module) -> PeftModel | None:
-    """PEFT's wrapper of a network that it built its layers into."""
+    """PEFT's wrapper of a network that it built its layers into; None once they were merged or taken off."""
     found: PeftModel | None = getattr(network, HELD, None)
-    return found
+    return found if any(isinstance(module, PeftLayer) for module in network.modules()) else None
 
 
 def save_tuner(network: PreTrainedModel, folder: Path) -> None:

@@ -63,7 +63,7 @@ def parsed(text: str) -> tuple[Json] | None:
 @cache
 def _validator(schema: Path) -> Callable[[Json], bool]:
     if find_spec("jsonschema") is None:
-        raise RecipeError("json_schema needs the package jsonschema; install it with `pip install luthier[schema]`")
+        raise RecipeError("json_schema needs the package jsonschema; install it with `pip install 'luthier[schema]'`")
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import validator_for

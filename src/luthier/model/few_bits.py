@@ -16,7 +16,7 @@ def require(wanted: str, instead: str) -> None:
         with _nothing_fetched():
             import bitsandbytes  # noqa: F401
     except ImportError as error:
-        remedy = f"install it with `pip install luthier[quantize]`, or use {instead}"
+        remedy = f"install it with `pip install 'luthier[quantize]'`, or use {instead}"
         raise ModelError(f"{wanted} needs bitsandbytes; {remedy}") from error
 
 

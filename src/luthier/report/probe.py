@@ -103,11 +103,12 @@ def facts(found: Probe) -> tuple[Fact, ...]:
     """What stands at the top."""
     planned = found.plan
     whole = len(planned.rows) == planned.of
+    evenly = ", labels in proportion" if any(row.label is not None for row in planned.rows) else ""
     return (
         Fact(
             "rows",
             f"{len(planned.rows):,}",
-            "all of them" if whole else f"drawn of {planned.of:,}, labels in proportion",
+            "all of them" if whole else f"drawn of {planned.of:,}{evenly}",
         ),
         Fact("perturbed questions", f"{len(planned.cases):,}", counted(len(planned.perturbations), "perturbation")),
         _fact("tuned fails", found.tuned),

@@ -120,11 +120,11 @@ def _compared(found: Probe) -> list[str]:
 
 def _few(found: Probe) -> list[str]:
     """A warning where intervals over all tests together rest on few rows."""
-    asked = [found.plan.rows, found.plan.compared.rows] if found.base is not None else [found.plan.rows]
-    fewest = min(map(len, asked))
-    if fewest >= FEWEST:
+    asked = {"tuned": found.plan.rows} | ({"base": found.plan.compared.rows} if found.base is not None else {})
+    few = [f"{counted(len(rows), 'row')} ({name})" for name, rows in asked.items() if len(rows) < FEWEST]
+    if not few:
         return []
-    return [f"Intervals over all tests together are too narrow with {counted(fewest, 'row')}; {FEWEST} or more hold."]
+    return [f"Intervals over all tests together are too narrow with {' and '.join(few)}; {FEWEST} or more hold."]
 
 
 def _share(one: Rate) -> str:

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from luthier.errors import RunError
-from luthier.report import comparison
+from luthier.report import comparison, comparison_words
 from luthier.report.compared import Compared, as_json, compare
+from luthier.report.comparison_columns import Line
 from luthier.report.figures import number, places, span, visible
 from luthier.run.files import write_json
 from luthier.stats import Interval
@@ -32,7 +33,7 @@ def compared(runs: Sequence[Path], out: Path) -> tuple[RenderableType, dict[str,
         raise RunError(f"--out {out}: a file; name a folder, which compare.html and compare.json are written to")
     out.mkdir(parents=True, exist_ok=True)
     page = comparison.write(found, out / "compare.html")
-    facts: dict[str, Json] = {**as_json(found), "sentence": comparison.sentence(found)}
+    facts: dict[str, Json] = {**as_json(found), "sentence": comparison_words.sentence(found)}
     write_json(out / "compare.json", facts)
     return _shown(found, page), {**facts, "page": str(page)}
 
@@ -71,7 +72,7 @@ def _pairs(seen: comparison.ComparisonView) -> Table:
     return table
 
 
-def _lines(first: str, names: Sequence[str], lines: Sequence[comparison.Line]) -> Table:
+def _lines(first: str, names: Sequence[str], lines: Sequence[Line]) -> Table:
     table = _table(first)
     for name in names:
         table.add_column(Text(visible(name)), overflow="fold")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from luthier.run.prepare import Prepared
 from luthier.train.course import read_course
-from luthier.train.loop import TrainResult
 from luthier.train.optim import peak_rate
+from luthier.train.result import TrainResult
 from luthier.train.symptoms import symptoms
 from luthier.types import Json
 

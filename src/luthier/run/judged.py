@@ -117,7 +117,7 @@ def compared(targets: Sequence[str], asked: Asked, show: Show) -> Compared:
         columns[place.name], looks[place.name] = made.tuned, made.before
     assert ground is not None, "the command line asks for at least one target"
     _same_rows(columns)
-    cuts = sliced(ground.rows, [*(task.slices if task is not None else ()), *asked.slices])
+    cuts = sliced(ground.rows, list(dict.fromkeys([*(task.slices if task is not None else ()), *asked.slices])))
     return Compared(columns, _cells(columns), _parts(cuts, columns), verdicts, looks)
 
 

@@ -27,8 +27,8 @@ from luthier.recipe import to_tree
 from luthier.run.estimate import Expected
 from luthier.run.looks import reads_json
 from luthier.run.prepare import Prepared
-from luthier.train.loop import TrainResult
 from luthier.train.meter import Cost
+from luthier.train.result import TrainResult
 from luthier.types import Json
 
 SHOWN = 3

@@ -230,8 +230,10 @@ def _told(readings: dict[str, Reading], splits: dict[str, tuple[Example, ...]]) 
     parts = ", ".join(f"{len(splits[part]):,} {part}" for part in PARTS)
     left = sum(len(reading.left_out) for reading in readings.values())
     labels = readings["train"].labels
+    test, asked = len(splits["test"]), len(merge_references(splits["test"]))
     return (
         f"read {files}: {parts}"
+        + (f" (the test rows are {counted(asked, 'question')}, each asked once)" if asked < test else "")
         + (f"; {left:,} left out" if left else "")
         + (f"; {counted(len(labels), 'label')}" if labels else "")
     )

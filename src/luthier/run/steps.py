@@ -10,8 +10,9 @@ from luthier.methods import restore, save
 from luthier.run.prepare import Prepared
 from luthier.run.watch import Watch
 from luthier.train.log import EvaluationRecord, StepRecord
-from luthier.train.loop import TrainResult, fit
+from luthier.train.loop import fit
 from luthier.train.options import Hooks
+from luthier.train.result import TrainResult
 
 
 def fitted(prepared: Prepared, folder: Path, hooks: Hooks, *, resumed: bool) -> TrainResult:

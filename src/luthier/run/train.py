@@ -32,9 +32,9 @@ from luthier.run.steps import fitted, hooks
 from luthier.run.visible import foreseen, told_visible
 from luthier.run.watch import validated, validation_json
 from luthier.train.log import Progress, StepRecord
-from luthier.train.loop import TrainResult
 from luthier.train.meter import Meter
 from luthier.train.options import Hooks
+from luthier.train.result import TrainResult
 from luthier.types import Example, Json
 
 

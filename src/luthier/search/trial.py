@@ -26,9 +26,9 @@ from luthier.search.shared import Shared
 from luthier.search.space import applied
 from luthier.search.study import Claimed, Study
 from luthier.train.log import EvaluationRecord, StepRecord
-from luthier.train.loop import TrainResult
 from luthier.train.optim import trainable
 from luthier.train.options import Hooks
+from luthier.train.result import TrainResult
 
 REASON: Final = "reason"
 """Attribute of a trial: why it did not go to its end."""

@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 
 from luthier.errors import RunError
 from luthier.evaluate import lower_is_better
+from luthier.evaluate.forgetting import ForgettingOptions
 from luthier.evaluate.verdict import amount
 from luthier.recipe import Recipe, to_tree, to_yaml
 from luthier.report.search import SearchFound, setting, write
@@ -178,7 +179,7 @@ def _a_trial(shared: Shared, looks: int) -> str:
     """What a trial that is not stopped early takes, measured on a micro-batch."""
     whole = shared.whole.recipe
     recipe = measured(whole, looks_per_epoch(whole, looks))
-    with shared.trial(replace(recipe, forgetting=replace(whole.forgetting, measure=False))) as mine:
+    with shared.trial(replace(recipe, forgetting=ForgettingOptions(measure=False))) as mine:
         return f"a whole trial: {expect(mine).told()}"
 
 

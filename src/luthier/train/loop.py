@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -43,6 +43,7 @@ from luthier.train.optim import (
 from luthier.train.options import Hooks, TrainOptions
 from luthier.train.pace import Pace, rows_per_look
 from luthier.train.pull import Pull
+from luthier.train.result import TrainResult
 from luthier.train.state import TrainState
 from luthier.train.step import needs_dropout, update
 from luthier.types import TokenSequence
@@ -50,36 +51,6 @@ from luthier.types import TokenSequence
 DEFAULT_LR = 2e-4
 KEPT = ("optimizer", "ema")
 """Options that what a checkpoint holds depends on."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """How a run ended; its weights are behind the links `last` and `best` of the run folder."""
-
-    steps: int
-    """Steps done."""
-    planned: int
-    """Steps the options asked for."""
-    best_step: int | None
-    best_value: float | None
-    """The deciding metric at the best step; None where nothing was evaluated."""
-    averaged: tuple[int, ...]
-    """Steps of the checkpoints that the best is the mean of; empty where it is one of them."""
-    stopped_early: bool
-    interrupted: bool
-    """Whether someone asked it to stop; resuming goes on as if nobody had."""
-    refused: int
-    """Steps left out because they were not finite."""
-    distinct: int
-    logical: int
-    seconds: float
-    """Time spent in steps, over all resumptions."""
-    looks: int
-    """Evaluations made while training."""
-    passed: int
-    """Planned ones that were not, for want of time."""
-    looking: float
-    """Time spent in them."""
 
 
 def fit(
