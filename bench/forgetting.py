@@ -18,11 +18,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from time import monotonic
 
 from environment import machine
 from forgetting_page import Way, way, write
-from two_tasks import BANK, FACTS, drawn, luthier, read, save, whole
+from two_tasks import BANK, FACTS, carried_out, drawn, luthier, read, save, whole
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "forgetting.md"
@@ -162,17 +161,10 @@ def facts(arm: Arm, place: Path, size: Size, start: Path, first: Path) -> Path:
 
 def trained(run: Path, place: Path, task: str, size: Size, settings: Mapping[str, str]) -> Path:
     """A finished run folder: found, gone on with, or taken from the start. Raises SystemExit where it fails."""
-    if (run / "report.json").is_file():
-        return run
     words = [f"{key}={value}" for key, value in settings.items()]
     words += [f"data.train={place / f'{task}-train.csv'}", f"data.test={place / f'{task}-test.csv'}"]
-    words += ["data.validation=0", f"train.examples_per_step={size.examples_per_step}", f"run={run}"]
-    begun = (run / "recipe.yaml").is_file()
-    say(f"{run.name}: {'goes on' if begun else 'begins'}")
-    began = monotonic()
-    luthier("train", *(["--resume", str(run)] if begun else words))
-    say(f"{run.name}: {monotonic() - began:.0f} s")
-    return run
+    words += ["data.validation=0", f"train.examples_per_step={size.examples_per_step}"]
+    return carried_out(run, words)
 
 
 def exported(run: Path) -> Path:

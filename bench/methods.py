@@ -18,11 +18,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from time import monotonic
 
 from environment import machine
 from methods_page import Learned, Task, write
-from two_tasks import BANK, FACTS, drawn, luthier, read, save, whole
+from two_tasks import BANK, FACTS, carried_out, drawn, read, save, whole
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "methods.md"
@@ -143,19 +142,10 @@ def facts(one: Arm, place: Path, size: Size, model: str, *, seed: int, factor: f
 
 def trained(run: Path, place: Path, task: str, seed: int, settings: Mapping[str, str]) -> Path:
     """A finished run folder: found, gone on with, or taken from the start. Raises SystemExit where it fails."""
-    if (run / "report.json").is_file():
-        return run
-    begun = (run / "recipe.yaml").is_file()
-    if not begun:
-        borrow(run, place, task, settings)
     words = [f"{key}={value}" for key, value in settings.items()]
     words += [f"data.train={place / f'{task}-train.csv'}", f"data.test={place / f'{task}-test.csv'}"]
-    words += ["train.examples_per_step=16", f"train.seed={seed}", f"run={run}"]
-    say(f"{run.name}: {'goes on' if begun else 'begins'}")
-    began = monotonic()
-    luthier("train", *(["--resume", str(run)] if begun else words))
-    say(f"{run.name}: {monotonic() - began:.0f} s")
-    return run
+    words += ["train.examples_per_step=16", f"train.seed={seed}"]
+    return carried_out(run, words, first=lambda: borrow(run, place, task, settings))
 
 
 def borrow(run: Path, place: Path, task: str, settings: Mapping[str, str]) -> None:

@@ -6,13 +6,31 @@ import csv
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
 BANK = "Which wish does this message of a bank's customer express?"
 FACTS = "Say these facts about a restaurant in one or two sentences."
+
+
+def carried_out(run: Path, words: Sequence[str], *, first: Callable[[], None] = lambda: None) -> Path:
+    """A finished run folder: found, gone on with, or taken from the start. Raises SystemExit where it fails.
+
+    first: called before a run that starts.
+    """
+    if (run / "report.json").is_file():
+        return run
+    begun = (run / "recipe.yaml").is_file()
+    if not begun:
+        first()
+    print(f"{run.name}: {'goes on' if begun else 'begins'}", flush=True)
+    began = monotonic()
+    luthier("train", *(["--resume", str(run)] if begun else [*words, f"run={run}"]))
+    print(f"{run.name}: {monotonic() - began:.0f} s", flush=True)
+    return run
 
 
 def luthier(*words: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.batch import cut, pack
+from luthier.errors import DataError
 from luthier.evaluate.answer import DIGITS, Answer
 from luthier.evaluate.loss import Loss, bytes_of
 from luthier.evaluate.question import Progress, Question
@@ -46,6 +47,15 @@ def headed_text(model: Model, head: LeafHead, example: Example, prompt: Sequence
     return head.labels[int(row.argmax())] if head.labels else _written(float(row[0]) * head.spread + head.mean)
 
 
+def number_of(example: Example) -> float:
+    """A row's answer as a number. Raises DataError where it is none."""
+    try:
+        return float(example.answer.strip().replace("\N{MINUS SIGN}", "-"))
+    except ValueError:
+        why = "is no number, and objective=regress learns numbers"
+        raise DataError(f"{example.id}: {example.answer!r} {why}; leave the row out, or use objective=sft") from None
+
+
 def _outputs(model: Model, questions: Sequence[Question], *, budget: int, progress: Progress) -> NDArray[np.float64]:
     """What the head says of each question: (q, k)."""
     found: dict[int, list[float]] = {}
@@ -81,7 +91,7 @@ def _nats(question: Question, row: NDArray[np.float64], place: dict[str, int]) -
 
 
 def _squared(question: Question, found: float, head: LeafHead) -> Loss:
-    right = (float(question.example.answer.strip().replace("\N{MINUS SIGN}", "-")) - head.mean) / head.spread
+    right = (number_of(question.example) - head.mean) / head.spread
     return Loss(0.5 * (found - right) ** 2, 1.0, 0.0)
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from jinja2 import TemplateError
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -28,12 +28,11 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from luthier.batch import Batch
 from luthier.data.template import ensure_template
 from luthier.errors import ModelError, RecipeError
+from luthier.model.carried import Base, Routing, Trunk
 from luthier.model.find import Place, find
 from luthier.model.gguf import converted
-from luthier.model.head import Head
 from luthier.model.precision import keep_stream
 from luthier.model.quantize import Bits, quantize
 
@@ -82,53 +81,6 @@ class ModelOptions:
             f"{name} is {getattr(self, name)}; it must be {must}" for name, holds, must in bounds if not holds
         ]:
             raise RecipeError("; ".join(broken))
-
-
-class Base(Protocol):
-    """What a model was before it was tuned, for an objective that holds it there."""
-
-    @property
-    def model(self) -> Model:
-        """What computes it; the model that learns itself, where that can compute as it did before."""
-
-    @property
-    def bytes(self) -> int:
-        """Memory it takes beside the network that learns."""
-
-    def divergence(self, batch: Batch, hidden: Tensor, output: Head) -> Tensor:
-        """KL(base || model) of each row of a batch that predicts: hidden (u, d) of the model -> (u,) nats.
-
-        The base computes without gradients and without dropout; they reach `hidden` and the parameters of `output`.
-        """
-
-
-class Routing(Protocol):
-    """Several adapters on one network, told before each forward whose the rows are."""
-
-    def over(self, adapter: Tensor) -> AbstractContextManager[None]:
-        """While it is open, row i of every layer's input goes through adapter[i]: (rows,), never decreasing."""
-
-
-class Below(Protocol):
-    """What is known of a batch's hidden states at the cut."""
-
-    @property
-    def hidden(self) -> Tensor | None:
-        """(n, d) where every token's is known."""
-
-    def completed(self, computed: Tensor) -> Tensor:
-        """What is to be gone on from, where some had to be computed: (n, d) -> (n, d)."""
-
-
-class Trunk(Protocol):
-    """What frozen layers compute, kept: the hidden states of a token depend on its path alone."""
-
-    @property
-    def cut(self) -> int:
-        """How many layers are below it."""
-
-    def below(self, batch: Batch) -> Below:
-        """What is known of a batch."""
 
 
 @dataclass(slots=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 from luthier.data.render import Rendered
 from luthier.errors import DataError, RecipeError
 from luthier.evaluate import EvaluateOptions, Task
+from luthier.evaluate.headed import number_of
 from luthier.model.leaf import LeafHead
 from luthier.objectives import Regress
 from luthier.recipe import Recipe
@@ -60,7 +61,7 @@ def head_facts(recipe: Recipe, learned: Sequence[Example], task: Task) -> HeadFa
         if task.kind != "choice":
             raise DataError(f"{learned[0].id}: a head tells labels apart, and the answers are text; use objective=sft")
         return HeadFacts(task.labels)
-    numbers = [_number(example) for example in learned]
+    numbers = [number_of(example) for example in learned]
     spread = pstdev(numbers)
     if not spread:
         raise DataError(f"all {len(numbers)} training rows have the number {numbers[0]:g}; there is nothing to learn")
@@ -76,7 +77,7 @@ def head_sequences(
     """
     place = {label: at for at, label in enumerate(facts.labels)}
     return tuple(
-        _headed(one, place[example.label or ""] if place else (_number(example) - facts.mean) / facts.spread)
+        _headed(one, place[example.label or ""] if place else (number_of(example) - facts.mean) / facts.spread)
         for example, row in zip(examples, rendered, strict=True)
         for one in row
     )
@@ -87,12 +88,3 @@ def _headed(row: Rendered, score: float) -> TokenSequence:
     weight = np.zeros(upto, np.float32)
     weight[-1] = one.weight[row.prompt]
     return replace(one, tokens=one.tokens[:upto], weight=weight, score=float(score), extra={})
-
-
-def _number(example: Example) -> float:
-    """A row's answer as a number. Raises DataError where it is none."""
-    try:
-        return float(example.answer.strip().replace("−", "-"))
-    except ValueError:
-        why = "is no number, and objective=regress learns numbers"
-        raise DataError(f"{example.id}: {example.answer!r} {why}; leave the row out, or use objective=sft") from None

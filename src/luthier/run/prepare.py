@@ -5,6 +5,7 @@ Nothing is written here, so a dry run ends with what this returns.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,11 +149,7 @@ def prepare(
     return Prepared(
         recipe=recipe,
         model=model,
-        files={
-            **{role: reading.file for role, reading in readings.items()},
-            **{f"forgetting {at}": one.file for at, one in enumerate(earlier, start=1)},
-            **{f"mixed {at} {role}": file for at, one in enumerate(mixed, start=1) for role, file in one.files.items()},
-        },
+        files=_files(readings, earlier, mixed),
         shown_labels=shown_labels,
         splits={**splits, **judged},
         sequences=sequences,
@@ -171,6 +168,15 @@ def prepare(
         mixture=mixture,
         head=facts,
     )
+
+
+def _files(readings: Mapping[str, Reading], earlier: Sequence[Earlier], mixed: Sequence[Mixed]) -> dict[str, FileFacts]:
+    """What was read, by role."""
+    return {
+        **{role: reading.file for role, reading in readings.items()},
+        **{f"forgetting {at}": one.file for at, one in enumerate(earlier, start=1)},
+        **{f"mixed {at} {role}": file for at, one in enumerate(mixed, start=1) for role, file in one.files.items()},
+    }
 
 
 def attach(prepared: Prepared, show: Show) -> None:

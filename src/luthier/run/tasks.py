@@ -87,5 +87,6 @@ def _claimed(verdict: Verdict, p: float) -> dict[str, Json]:
     """A verdict with its place in the family: what is seen by itself may not be among many."""
     told = verdict_json(verdict) | {"p_holm": p}
     if verdict.difference.seen and not verdict.difference.seen_at(p):
-        return told | {"word": "not enough rows to tell"}
+        why = f"Not enough rows to tell among several tasks (p = {p:.3f} after Holm's correction). Alone: "
+        return told | {"word": "not enough rows to tell", "sentence": f"{why}{verdict.sentence}"}
     return told
