@@ -187,7 +187,9 @@ def asked_recipe(task: Task, place: Path, size: Size, model: str) -> Recipe:
             "instruction": task.instruction,
         },
         model={"name": model}, train={"epochs": size.epochs}, forgetting={"measure": False},
-        evaluate={"validation_rows": max(2, size.judged // few), "max_new_tokens": 64 if few > 1 else None, "margin": 0},
+        evaluate={
+            "validation_rows": max(2, size.judged // few), "max_new_tokens": 64 if few > 1 else None, "margin": 0,
+        },
         run=str(place / task.name),
     )  # fmt: skip
 

@@ -96,3 +96,28 @@ def test_a_wrong_mixture_is_refused_with_what_is_wrong(base, rows, tmp_path, set
     done = luthier("train", "--dry-run", f"data.train={rows}", f"model.name={base}", f"mix.files={setting}")
     assert done.exit_code == 2
     assert told in " ".join(done.output.split())
+
+
+def test_another_tasks_rows_are_audited_as_the_main_ones_are(base, rows, echoes, tmp_path):
+    twice = tmp_path / "twice.csv"
+    lines = echoes.read_text().splitlines()
+    twice.write_text("\n".join([*lines, *lines[1:4]]) + "\n")
+
+    def duplicates(file: Path) -> list[list[str]]:
+        done = luthier("train", "--dry-run", "--json", *recipe(base, rows, file, tmp_path / "run", test=0))
+        assert done.exit_code == 0, done.output
+        found = [one["examples"] for one in json.loads(done.stdout)["issues"] if one["check"] == "duplicate"]
+        return [ids for ids in found if ids[0].startswith(f"{file.stem}/")]
+
+    assert len(duplicates(twice)) == 3
+    assert duplicates(echoes) == []
+
+
+def test_another_tasks_gate_stops_the_run_and_names_its_file(base, rows, echoes, tmp_path):
+    twice = tmp_path / "twice.csv"
+    lines = echoes.read_text().splitlines()
+    twice.write_text("\n".join([*lines, lines[1]]) + "\n")
+    words = recipe(base, rows, twice, tmp_path / "run", test=0)
+    done = luthier("train", "--dry-run", 'checks.gates=["duplicate"]', *words)
+    assert done.exit_code == 1, done.output
+    assert "mix.files: twice:" in " ".join(done.output.split())

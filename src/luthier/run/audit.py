@@ -20,14 +20,21 @@ NAMED = 3
 """Issues of one check that are told by name."""
 
 
-def corpus_of(recipe: Recipe, splits: Mapping[str, Sequence[Example]], labels: Sequence[str] | None) -> Corpus:
+def corpus_of(
+    recipe: Recipe,
+    splits: Mapping[str, Sequence[Example]],
+    labels: Sequence[str] | None,
+    *,
+    how: ReadOptions | None = None,
+) -> Corpus:
     """The rows of all splits without the recipe's own system message and instruction, and the files they may not hold.
 
-    labels: what `{labels}` in the instruction became. Raises DataError where an evaluation file cannot be read.
+    labels: what `{labels}` in the instruction became. how: the rows were read, where not as the main file's.
+    Raises DataError where an evaluation file cannot be read.
     """
     data = recipe.data
     bare = {
-        part: tuple(replace(row, prompt=undress(row.prompt, data, labels)) for row in rows)
+        part: tuple(replace(row, prompt=undress(row.prompt, how or data, labels)) for row in rows)
         for part, rows in splits.items()
     }
     plain = replace(data, system=None, instruction=None, group=None, weight=None)
@@ -53,13 +60,18 @@ def _evaluation(name: str, plain: ReadOptions) -> tuple[Example, ...]:
 
 
 def before_training(
-    recipe: Recipe, splits: Mapping[str, Sequence[Example]], labels: Sequence[str] | None, progress: Progress
+    recipe: Recipe,
+    splits: Mapping[str, Sequence[Example]],
+    labels: Sequence[str] | None,
+    progress: Progress,
+    *,
+    how: ReadOptions | None = None,
 ) -> tuple[Corpus, Audit]:
-    """What the fast checks looked at, and what they found.
+    """What the fast checks looked at, and what they found. Arguments as of `corpus_of`.
 
     Raises GateError for what would make a run meaningless, and for gates that the recipe names.
     """
-    corpus = replace(corpus_of(recipe, splits, labels), progress=progress)
+    corpus = replace(corpus_of(recipe, splits, labels, how=how), progress=progress)
     found = audit(corpus, fast=True)
     named = [issue for issue in found.issues if issue.flagged and issue.check in recipe.checks.gates]
     if stops := list(dict.fromkeys((*found.meaningless, *named))):
@@ -67,11 +79,14 @@ def before_training(
     return corpus, found
 
 
-def summed(found: Audit) -> str:
-    """What was flagged, by check, in a line."""
+def summed(found: Audit, *, file: str | None = None) -> str:
+    """What was flagged, by check, in a line; file: which to look closer at, where it is not the recipe's own."""
     counts = Counter(issue.check for issue in found.issues if issue.flagged)
+    if not counts:
+        return "audit: the fast checks found nothing"
     named = ", ".join(f"{check.replace('_', ' ')} {count:,}" for check, count in counts.most_common())
-    return f"audit: {named} (`luthier check` shows the rows)" if named else "audit: the fast checks found nothing"
+    closer = "luthier check" if file is None else f"luthier check {file}"
+    return f"audit: {named} (`{closer}` shows the rows)"
 
 
 def told(issues: Sequence[Issue]) -> list[str]:

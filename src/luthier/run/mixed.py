@@ -9,17 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from luthier.checks.audit import Audit
 from luthier.checks.gate import prove
 from luthier.data.ledger import LedgerRow, ledger
 from luthier.data.mix import MixedFile, Mixture, mixture
 from luthier.data.read import FileFacts, LeftOut, read
 from luthier.data.render import render_all
 from luthier.data.split import SplitOptions, normalised, split
-from luthier.errors import DataError
+from luthier.errors import DataError, GateError
 from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.model.load import Model
 from luthier.recipe import Recipe
+from luthier.run.audit import before_training, summed
 from luthier.run.fitting import fitting, right_answers, whole, with_right
+from luthier.run.show import Show
 from luthier.types import Example, TokenSequence
 from luthier.words import counted
 
@@ -37,6 +40,8 @@ class Mixed:
     """Test rows, those of one prompt merged; at most evaluate.base_rows of them."""
     task: Task
     rows: tuple[LedgerRow, ...]
+    audit: Audit
+    """What the fast checks found in it."""
 
     @property
     def examples(self) -> int:
@@ -44,8 +49,8 @@ class Mixed:
         return len({sequence.group for sequence in self.sequences})
 
 
-def read_mixed(recipe: Recipe, model: Model, asked: Mapping[str, Sequence[Example]]) -> tuple[Mixed, ...]:
-    """Every file of `mix.files`; raises what reading, rendering and the gate raise, naming the file.
+def read_mixed(recipe: Recipe, model: Model, asked: Mapping[str, Sequence[Example]], show: Show) -> tuple[Mixed, ...]:
+    """Every file of `mix.files`; raises what reading, the audit, rendering and the gate raise, naming the file.
 
     asked: the rows that judge the main task, by what they are called.
     """
@@ -53,7 +58,7 @@ def read_mixed(recipe: Recipe, model: Model, asked: Mapping[str, Sequence[Exampl
     held = {normalised(row.prompt): part for part, rows in asked.items() for row in rows}
     for part in found:
         held |= {normalised(row.prompt): f"test rows of {part.name}" for row in part.splits["test"]}
-    return tuple(_mixed(part, recipe, model, held) for part in found)
+    return tuple(_mixed(part, recipe, model, held, show) for part in found)
 
 
 def mixed_sequences(
@@ -91,7 +96,19 @@ class _Read:
     options: MixedFile
     files: dict[str, FileFacts]
     splits: dict[str, tuple[Example, ...]]
+    labels: Sequence[str]
+    """What `{labels}` in its instruction became."""
     left_out: list[LeftOut]
+
+    def audited(self, recipe: Recipe, show: Show) -> Audit:
+        """What the fast checks find in it, which is told; raises GateError where it must not be trained on."""
+        try:
+            with show.stages():
+                _, found = before_training(recipe, self.splits, self.labels, show.stage, how=self.options)
+        except GateError as error:
+            raise GateError(f"mix.files: {self.name}: {error}") from error
+        show.say(f"{self.name}: {summed(found, file=self.options.data)}")
+        return found
 
 
 def _split(one: MixedFile, recipe: Recipe) -> _Read:
@@ -108,11 +125,12 @@ def _split(one: MixedFile, recipe: Recipe) -> _Read:
     splits, wrong = with_right({part: splits[part] for part in ("train", "test")})
     files = {"train": train.file} | ({} if test is None else {"test": test.file})
     left_out = [*wrong, *train.left_out, *(test.left_out if test is not None else ())]
-    return _Read(one.title, one, files, splits, left_out)
+    return _Read(one.title, one, files, splits, train.labels or (), left_out)
 
 
-def _mixed(part: _Read, recipe: Recipe, model: Model, held: Mapping[str, str]) -> Mixed:
-    """Rendered and proved. Raises DataError where nothing is left to learn."""
+def _mixed(part: _Read, recipe: Recipe, model: Model, held: Mapping[str, str], show: Show) -> Mixed:
+    """Audited, rendered and proved. Raises DataError where nothing is left to learn."""
+    audit = part.audited(recipe, show)
     parts = [held.get(normalised(row.prompt)) for row in part.splits["train"]]
     apart = [row for row, where in zip(part.splits["train"], parts, strict=True) if where is None]
     lost = [
@@ -139,6 +157,7 @@ def _mixed(part: _Read, recipe: Recipe, model: Model, held: Mapping[str, str]) -
         asked=sample(merged, count, seed=recipe.evaluate.seed) if merged else (),
         task=infer([*learned, *judged["test"]], judging, tokenizer=model.tokenizer),
         rows=rows,
+        audit=audit,
     )
 
 

@@ -74,7 +74,7 @@ class Prepared:
     @property
     def issues(self) -> tuple[Issue, ...]:
         """All that is known to be wrong with the rows."""
-        return (*self.cut, *self.audit.issues)
+        return (*self.cut, *self.audit.issues, *(issue for one in self.mixed for issue in one.audit.issues))
 
     @property
     def asked(self) -> tuple[Example, ...]:
@@ -134,7 +134,7 @@ def prepare(
     by_id = {example.id: row for example, row in zip(learned, rendered, strict=True)}
     asked = {part: splits[part] for part in ("validation", "test")}
     asked |= {f"forgetting.files {one.name}": one.examples for one in earlier}
-    mixed = read_mixed(recipe, model, asked)
+    mixed = read_mixed(recipe, model, asked, show)
     task = infer([e for part in PARTS for e in splits[part]], judging(recipe), tokenizer=model.tokenizer)
     task = headed_task(task, recipe)
     facts = head_facts(recipe, kept, task) if has_head(recipe) else None
