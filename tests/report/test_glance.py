@@ -126,7 +126,7 @@ def test_a_reliable_model_stands_on_the_diagonal(kept: Path) -> None:
     assert found is not None
     reliability, abstention = found.pictures
     tuned = reliability.sides[1].marks
-    assert tuned[0].y > reliability.height / 2 > tuned[-1].y
+    assert tuned[0].y > reliability.frame.height / 2 > tuned[-1].y
     assert all(mark.high <= mark.y <= mark.low for mark in tuned)
     assert "120 rows: sure 0.300, right 0.220" in tuned[1].title
     assert [side.name for side in abstention.sides] == ["base", "tuned"]

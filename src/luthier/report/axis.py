@@ -22,6 +22,31 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """A chart's outer size and the box of its axes, in pixels from the upper left."""
+
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+    def x(self, low: float, high: float) -> Scale:
+        """What lies between the two, from the left to the right."""
+        return Scale(low, high, self.left, self.right)
+
+    def y(self, low: float, high: float) -> Scale:
+        """What lies between the two, from the bottom to the top."""
+        return Scale(low, high, self.bottom, self.top)
+
+
+def framed(width: int, height: int, *, left: int, right: int, top: int, bottom: int) -> Frame:
+    """The box that is left by margins on each side."""
+    return Frame(width, height, left, width - right, top, height - bottom)
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """A labelled place on an axis."""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from luthier.report.axis import Scale, Tick, bounds, ticks
+from luthier.report.axis import Frame, Scale, Tick, bounds, framed, ticks
 from luthier.report.records import Answered, Bin, Calibration, Confidence, Interval, Known
 
-WIDTH, HEIGHT = 480, 300
-LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 14, 14, HEIGHT - 44
+FRAME = framed(480, 300, left=52, right=14, top=14, bottom=44)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +45,7 @@ class Picture:
     y: tuple[Tick, ...]
     diagonal: str
     """SVG path of perfect calibration; empty where there is none."""
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = RIGHT
-    top: int = TOP
-    bottom: int = BOTTOM
+    frame: Frame = FRAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +110,7 @@ def _scores(found: Calibration) -> list[Score]:
 
 
 def _reliability(sides: Sequence[tuple[str, str, Confidence]]) -> Picture:
-    unit = Scale(0, 1, LEFT, RIGHT), Scale(0, 1, BOTTOM, TOP)
+    unit = FRAME.x(0, 1), FRAME.y(0, 1)
     return Picture(
         name="reliability",
         across="how sure it was",
@@ -130,7 +124,7 @@ def _reliability(sides: Sequence[tuple[str, str, Confidence]]) -> Picture:
 def _abstention(sides: Sequence[tuple[str, str, Confidence]]) -> Picture:
     ends = [end for _, _, side in sides for one in side.abstention for end in (one.accuracy.low, one.accuracy.high)]
     low, high = bounds([end for end in ends if end is not None], margin=0.03)
-    x, y = Scale(0, 1, LEFT, RIGHT), Scale(max(0.0, low), min(1.0, high), BOTTOM, TOP)
+    x, y = FRAME.x(0, 1), FRAME.y(max(0.0, low), min(1.0, high))
     return Picture(
         name="abstention",
         across="share of rows answered, the surest first",

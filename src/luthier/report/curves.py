@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
-from luthier.report.axis import Scale, Tick, bounds, ticks
+from luthier.report.axis import Frame, Scale, Tick, bounds, framed, ticks
 from luthier.report.records import Measured, Step
 from luthier.words import spelled
 
-WIDTH, HEIGHT = 480, 250
-LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 14, 22, HEIGHT - 34
+FRAME = framed(480, 250, left=52, right=14, top=22, bottom=34)
 DRAWN = 400
 """Most points drawn of one series; longer ones are averaged in equal stretches of steps."""
 CHARTS = 4
@@ -65,12 +64,7 @@ class Chart:
     y: Scale
     unit: str = "step"
     """What the axis across counts."""
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = RIGHT
-    top: int = TOP
-    bottom: int = BOTTOM
+    frame: Frame = FRAME
 
 
 def charts(
@@ -84,7 +78,7 @@ def charts(
     names = sorted({name for line in held_out for name in line.metrics} - {"loss"})
     names.sort(key=lambda name: name != judged_by)
     last = max([step.step for step in steps] + [line.step for line in held_out], default=0)
-    x = Scale(0, max(last, 1), LEFT, RIGHT)
+    x = FRAME.x(0, max(last, 1))
     refused = tuple(x(line.step) for line in steps if line.refused)
     drawn = [_loss(steps, held_out, x), _lines("gap", [("gap", _gap(held_out))], x)]
     drawn += [_lines(spelled(name), [("validation", _metric(held_out, name))], x) for name in names]
@@ -184,7 +178,7 @@ def _chart(
 ) -> Chart:
     ends = [end for _, low, high in intervals for end in (low, high)]
     low, high = _range(lines)
-    y = Scale(*(bounds([*ends, low, high, 0.0]) if name == "gap" else (low, high)), BOTTOM, TOP)
+    y = FRAME.y(*(bounds([*ends, low, high, 0.0]) if name == "gap" else (low, high)))
     return Chart(
         name=name,
         series=tuple(_series(style, points, x, y) for style, points in lines),

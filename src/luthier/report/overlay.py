@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from luthier.report.axis import Scale, bounds, ticks
-from luthier.report.curves import BOTTOM, LEFT, MARKED, RIGHT, TOP, Chart, Points, Series, thin
+from luthier.report.curves import FRAME, MARKED, Chart, Points, Series, thin
 from luthier.report.folder import Run
 from luthier.report.records import Measured
 from luthier.words import spelled
@@ -27,7 +27,7 @@ def overlaid(runs: Sequence[tuple[str, Run]], primary: str) -> tuple[Chart, ...]
         wanted.pop()
     drawn = [(name, [_points(run, value) for _, run in runs]) for name, value in wanted]
     last = max((at for _, lines in drawn for points in lines for at, _ in points), default=1.0)
-    x = Scale(0, last, LEFT, RIGHT)
+    x = FRAME.x(0, last)
     return tuple(_chart(name, [one for one, _ in runs], lines, x) for name, lines in drawn if any(lines))
 
 
@@ -37,7 +37,7 @@ def _points(run: Run, value: Value) -> Points:
 
 
 def _chart(name: str, runs: Sequence[str], lines: Sequence[Points], x: Scale) -> Chart:
-    y = Scale(*bounds([value for points in lines for _, value in points]), BOTTOM, TOP)
+    y = FRAME.y(*bounds([value for points in lines for _, value in points]))
     return Chart(
         name=name,
         series=tuple(

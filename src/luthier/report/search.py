@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from luthier.report import figures
-from luthier.report.axis import Scale, Tick, bounds, ticks
+from luthier.report.axis import Frame, Scale, Tick, bounds, framed, ticks
 from luthier.report.page import environment, placed, policy, static
 
 NAME = "search.html"
-WIDTH, HEIGHT = 640, 300
-LEFT, RIGHT, TOP, BOTTOM = 56, WIDTH - 16, 20, HEIGHT - 36
+FRAME = framed(640, 300, left=56, right=16, top=20, bottom=36)
 RATE = "train.lr"
 
 
@@ -128,12 +127,7 @@ class RateChart:
     values: tuple[Tick, ...]
     edge: str
     """Outline over the best trial at each rate, as an SVG path."""
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = RIGHT
-    top: int = TOP
-    bottom: int = BOTTOM
+    frame: Frame = FRAME
 
 
 def write(folder: Path, found: SearchFound) -> Path:
@@ -218,7 +212,7 @@ def rate_chart(found: SearchFound) -> RateChart | None:
         return None
     rates = [math.log10(_rate(one) or 1.0) for one in drawn]
     values = [one.value or 0.0 for one in drawn]
-    x, y = Scale(*bounds(rates), LEFT, RIGHT), Scale(*bounds(values), BOTTOM, TOP)
+    x, y = FRAME.x(*bounds(rates)), FRAME.y(*bounds(values))
     whole = [(rate, value) for rate, value, one in zip(rates, values, drawn, strict=True) if one.state == "complete"]
     return RateChart(
         marks=tuple(_mark(one, x(rate), y(one.value or 0.0), found) for one, rate in zip(drawn, rates, strict=True)),

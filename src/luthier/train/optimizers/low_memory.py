@@ -6,8 +6,8 @@ Both are bitsandbytes' own. Eight bits run on a CPU, too; paging needs an NVIDIA
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
-from typing import Any, overload
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from luthier.errors import ModelError
 from luthier.model.few_bits import require
 from luthier.train.optimizers import adamw
 from luthier.train.optimizers.family import Family, Group
+from luthier.train.optimizers.packaged import Packaged
 from luthier.train.options import TrainOptions
 
 BLOCK = 256
@@ -26,25 +27,8 @@ SMALLEST = 4096
 """Parameters of fewer entries keep float32 moments."""
 
 
-class LowMemory(Optimizer):
+class LowMemory(Packaged):
     """bitsandbytes' optimizer, able to lay out the state of a parameter before its first step."""
-
-    def __init__(self, inner: Optimizer) -> None:
-        super().__init__(inner.param_groups, {})
-        self._inner = inner
-        inner.state = self.state
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step."""
-        loss = None if closure is None else closure()
-        self._inner.step()
-        return loss
 
     def lay_out(self, parameter: Parameter) -> dict[str, Tensor | int]:
         """Its own empty state, in managed memory where that is paged."""

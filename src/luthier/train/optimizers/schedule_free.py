@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
-from typing import Any, overload
+from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 from torch.nn import Parameter
@@ -18,33 +18,21 @@ from torch.optim import Optimizer
 
 from luthier.errors import ModelError
 from luthier.train.optimizers.family import Family, Group, numbers_of
+from luthier.train.optimizers.packaged import Packaged
 from luthier.train.options import TrainOptions
 
 
-class ScheduleFree(Optimizer):
+class ScheduleFree(Packaged):
     """The package's optimizer, whose groups stand still while nothing in them learns."""
 
     counted = ("k", "lr_max", "weight_sum")
 
-    def __init__(self, inner: Optimizer) -> None:
-        super().__init__(inner.param_groups, {})
-        self._inner = inner
-        inner.state = self.state
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def _stepped(self) -> None:
         """Steps the groups that have a gradient: one that begins late counts its own steps, and averages only them."""
-        loss = None if closure is None else closure()
         learning = [group for group in self.param_groups if any(p.grad is not None for p in group["params"])]
         if learning:
             self._inner.param_groups = learning
             self._inner.step()
-        return loss
 
     def averaged(self, parameter: Parameter) -> Tensor:
         """x of one parameter; the parameter itself before its first step."""
