@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from math import log10
 
 import pytest
@@ -12,7 +13,7 @@ from luthier.errors import RecipeError, RunError
 from luthier.search.journal import mend
 from luthier.search.options import SearchOptions
 from luthier.search.space import Among, Between
-from luthier.search.study import Study
+from luthier.search.study import Study, suggested
 
 SPACE = (Between("train.lr", 1e-5, 1e-1, log=True), Among("method.rank", (4, 8, 16)))
 OWN = {"train.lr": 1e-4, "method.rank": 16}
@@ -132,6 +133,28 @@ def test_a_trial_of_another_machine_is_not_taken_up(tmp_path):
     with study.next() as second:
         assert not second.resumed
     assert len(study.elsewhere()) == 2
+
+
+def test_a_trial_that_is_still_being_drawn_is_nobody_elses(tmp_path, monkeypatch):
+    one, other, taken = opened(tmp_path), opened(tmp_path), []
+
+    def look() -> None:
+        with other.next() as claimed:
+            taken.append((claimed.trial.number, claimed.resumed))
+
+    meanwhile = threading.Thread(target=look)
+
+    def slowly(trial, dimension):
+        if meanwhile.ident is None:
+            meanwhile.start()
+            meanwhile.join(0.5)
+        return suggested(trial, dimension)
+
+    monkeypatch.setattr("luthier.search.study.suggested", slowly)
+    with one.next() as mine:
+        meanwhile.join()
+        assert (mine.trial.number, mine.resumed) == (0, False)
+    assert taken == [(1, False)]
 
 
 WORKER = """

@@ -121,23 +121,23 @@ class Study:
 
     @contextmanager
     def next(self) -> Iterator[Claimed | None]:
-        """The next trial, held while the context is open: one that was cut off, else a new one; None at the end."""
+        """The next trial, held while the context is open: one that was cut off, else a new one; None at the end.
+
+        One process at a time looks, so that none takes a trial for cut off that another is about to hold.
+        """
         with ExitStack() as stack:
-            yield self._taken_up(stack) or self._new(stack)
+            with held(self.folder / "ask.lock"):
+                mine = self._taken_up(stack) or self._new(stack)
+            yield mine
 
     def _taken_up(self, stack: ExitStack) -> Claimed | None:
         """A trial that was cut off, if this process can have it."""
         return next((mine for old in self._cut_off() if (mine := self._claim(old, stack, resumed=True))), None)
 
     def _new(self, stack: ExitStack) -> Claimed | None:
-        """A new trial, unless the budget is spent; one that another process took for cut off is left to it."""
-        while True:
-            with held(self.folder / "ask.lock"):
-                trial = self._asked()
-            if trial is None:
-                return None
-            if (mine := self._claim(trial, stack, resumed=False)) is not None:
-                return mine
+        """A new trial, unless the budget is spent."""
+        trial = self._asked()
+        return None if trial is None else self._claim(trial, stack, resumed=False)
 
     def _claim(self, trial: Trial | FrozenTrial, stack: ExitStack, *, resumed: bool) -> Claimed | None:
         """A running trial with its folder's lock, held by the stack; None where another process has it."""
