@@ -50,6 +50,15 @@ def test_a_small_gain_on_few_rows_says_how_many_it_would_take() -> None:
     assert f"about {verdict.rows_needed:,} rows" in verdict.sentence
 
 
+def test_answers_without_a_number_are_counted_and_what_they_count_as_is_told() -> None:
+    gold = [str(at) for at in range(40)]
+    task = replace(chosen(gold, gold).task, kind="number", metrics=("mae", "r2"), primary="mae")
+    text, near = (evaluation(chosen(said, gold).rows, task) for said in (["none"] * 39 + ["2"], gold))
+    assert "No number was in 39 of the answers before tuning and 0 after it" in compare(text, near).sentence
+    assert "No number" not in compare(near, near).sentence
+    assert text.metrics["r2"].value < 0
+
+
 def test_equal_models_are_never_told_apart() -> None:
     same = chosen(right_in(0.7), GOLD)
     verdict = compare(same, same)

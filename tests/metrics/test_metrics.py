@@ -13,7 +13,7 @@ import pytest
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
-from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support
+from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support, r2_score
 
 from luthier.errors import RecipeError
 from luthier.metrics import (
@@ -65,7 +65,11 @@ KNOWN = {
     "weighted_f1": [Known(("yes", "yes", "no", "no"), (("yes",), ("no",), ("no",), ("no",)), (2 / 3 + 3 * 0.8) / 4)],
     "mae": [Known(("2.5", "about 7", "nothing"), (("2",), ("10",), ("3",)), (0.5 + 3 + 3) / 3)],
     "rmse": [Known(("1", "5"), (("4",), ("1",)), 12.5**0.5)],
-    "r2": [Known(("1", "2", "6"), (("1",), ("2",), ("3",)), 0.0), Known(("1", "2.5"), (("1",), ("3",)), 0.875)],
+    "r2": [
+        Known(("1", "2", "6"), (("1",), ("2",), ("3",)), 1 - 9 / 2),
+        Known(("1", "2.5"), (("1",), ("3",)), 0.875),
+        Known(("0", "0", "0"), (("0.1",), ("0.1",), ("0.1",)), 0.0),
+    ],
     "mcc": [Known(("a", "b", "a"), (("a",), ("b",), ("b",)), 0.5)],
     # two lines, either order: the union holds all of each line
     "rougeLsum": [one("c d\na b", "a b\nc d", 1), one("a b c", "a x\nb y", 2 * 2 / 7)],
@@ -256,3 +260,16 @@ def test_without_the_package_a_schema_says_what_to_install(tmp_path: Path, monke
     monkeypatch.setattr("luthier.metrics.structured.find_spec", lambda name: None)
     with pytest.raises(RecipeError, match=r"pip install 'luthier\[schema\]'"):
         named(f"json_schema={tmp_path / 'any.json'}")
+
+
+def test_r2_is_negative_where_the_mean_does_better_and_equals_scikit_learn() -> None:
+    rng = random.Random(1)
+    right = [rng.gauss(40, 5) for _ in range(50)]
+    for said in ([0.0] * 50, [one + rng.gauss(0, 2) for one in right]):
+        got = overall(metrics["r2"], [f"{one:.9f}" for one in said], [(f"{one:.9f}",) for one in right])
+        assert got == pytest.approx(r2_score(right, said), rel=1e-6)
+    assert r2_score(right, [0.0] * 50) < -10
+
+
+def test_a_number_is_read_in_whatever_way_it_is_written() -> None:
+    assert overall(metrics["mae"], ["1000", "0.002", "1,000"], [("1e3",), ("2e-3",), ("1000.0",)]) == 0

@@ -12,6 +12,7 @@ from luthier.errors import ShapeError
 from luthier.evaluate.measure import Evaluation, class_samples, samples
 from luthier.evaluate.task import lower_is_better
 from luthier.metrics import metrics
+from luthier.metrics.regression import Regression, number_in
 from luthier.stats import FEWEST, Difference, Interval, clusters, paired_all, rows_needed, smallest_visible
 from luthier.words import counted, spelled
 
@@ -45,7 +46,7 @@ def compare(base: Evaluation, tuned: Evaluation) -> Verdict:
     difference = differences(base, tuned, only=name)[name]
     needed = None if difference.seen or isinf(difference.low) else rows_needed(difference, n)
     word = _word(difference, name)
-    sentence = _sentence(word, base, tuned, difference, needed)
+    sentence = f"{_sentence(word, base, tuned, difference, needed)}{_unread(base, tuned)}"
     return Verdict(word, name, base.primary, tuned.primary, difference, n, needed, sentence)
 
 
@@ -101,6 +102,20 @@ def _sentence(word: Word, base: Evaluation, tuned: Evaluation, found: Difference
         return f"Not enough rows to tell: {facts}. One group says nothing of others; it takes {FEWEST} at the least."
     visible = change(smallest_visible(found, n, n), name).lstrip("+")
     return f"Not enough rows to tell: {facts} ({size}). {_advice(needed, n, visible)}"
+
+
+def _unread(base: Evaluation, tuned: Evaluation) -> str:
+    """What became of answers that hold no number, where numbers are judged by their distance."""
+    if not isinstance(metrics.get(tuned.task.primary), Regression):
+        return ""
+    silent = [sum(number_in(row.text) is None for row in one.rows) for one in (base, tuned)]
+    if not any(silent):
+        return ""
+    before, after = silent
+    return (
+        f" No number was in {before:,} of the answers before tuning and {after:,} after it; "
+        "such an answer counts as 0 would, and as off by 1 at least."
+    )
 
 
 def _advice(needed: int | None, n: int, visible: str) -> str:

@@ -28,7 +28,7 @@ class Metric(Protocol):
 
     @property
     def top(self) -> float:
-        """The largest value; the smallest is 0, save for a correlation."""
+        """The largest value; the smallest is 0, save for a correlation and for R2."""
         ...
 
     @property

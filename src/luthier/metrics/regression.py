@@ -1,15 +1,21 @@
-"""How far answers that are numbers lie from the right ones. An answer's number is found as `numeric` finds it."""
+"""How far answers that are numbers lie from the right ones.
+
+An answer that is no number is read as `numeric` reads it; one without any counts as 0 would, and as 1 off at least.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 
 import numpy as np
 
 from luthier.metrics.metric import Better, Floats, ratio
 from luthier.metrics.numeric import answer_number
+
+SAME = 1e-14
+"""Share of the mean square that rounding alone leaves of a variance of 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +55,22 @@ def root_mean_squared_error(totals: Floats) -> Floats:
 
 
 def explained(totals: Floats) -> Floats:
-    """R2, the share of the right numbers' variance that is explained; 0 where their mean would do as well."""
+    """R2, the share of the right numbers' variance that is explained; 0 where their mean would do as well, below 0
+    where it would do better, without end. 0 for right numbers that are all the same, which have no variance.
+    """
     about_mean = totals[:, 4] - ratio(totals[:, 3] ** 2, totals[:, 0])
-    found: Floats = np.where(about_mean > 0, 1 - ratio(totals[:, 2], about_mean), 0.0)
-    return np.clip(found, 0, 1)
+    varied = about_mean > SAME * totals[:, 4]
+    return np.where(varied, 1 - ratio(totals[:, 2], np.where(varied, about_mean, 0.0)), 0.0)
+
+
+def number_in(text: str) -> float | None:
+    """The number that the text is, in whatever way it is written, else the one it ends in; None without one."""
+    try:
+        whole = float(text.strip().replace("\N{MINUS SIGN}", "-"))
+    except ValueError:
+        found = answer_number(text)
+        return None if found is None else float(found)
+    return whole if isfinite(whole) else None
 
 
 def _nearest(text: str, references: Sequence[str]) -> tuple[float, float]:
@@ -63,8 +81,8 @@ def _nearest(text: str, references: Sequence[str]) -> tuple[float, float]:
 
 def _apart(text: str, reference: str) -> tuple[float, float]:
     """An answer without a number is as far off as 0 would be, and at least by 1."""
-    said, right = answer_number(text), answer_number(reference)
-    wanted = float(right) if right is not None else 0.0
+    said, right = number_in(text), number_in(reference)
+    wanted = right if right is not None else 0.0
     if said is not None and right is not None:
-        return abs(float(said) - wanted), wanted
+        return abs(said - wanted), wanted
     return (0.0 if text.strip() == reference.strip() else max(1.0, abs(wanted))), wanted
