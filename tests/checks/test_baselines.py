@@ -125,3 +125,35 @@ def test_the_bars_of_real_sets_are_those_that_are_known() -> None:
     got = found(train=harmless)
     assert got["the shorter side wins", "accuracy"].value == pytest.approx(0.553, abs=0.005)
     assert got["Bradley-Terry over n-grams", "accuracy"].value >= 0.616
+
+
+def numbered(part: str, numbers: Sequence[float], *, informative: bool = True) -> list[Example]:
+    """Rows whose words tell the number: so many ticks."""
+    return [
+        row(part, at, f"{part} {at} " + (f"w{round(number)} " * 3 if informative else ""), f"{number:g}")
+        for at, number in enumerate(numbers)
+    ]
+
+
+def test_numbers_are_measured_against_the_best_constants_and_a_ridge_that_reads_the_words() -> None:
+    known, asked = [1.0, 1.0, 1.0, 9.0] * 20, [1.0, 9.0, 1.0, 2.0]
+    corpus = Corpus({"train": numbered("train", known), "test": numbered("test", asked)}, numbers=True)
+    got = {(one.name, one.metric): one.value for one in baselines(corpus)}
+    assert got["always the median", "mae"] == pytest.approx((0 + 8 + 0 + 1) / 4)
+    assert got["always the mean", "rmse"] == pytest.approx(((4 + 36 + 4 + 1) / 4) ** 0.5)
+    assert got["always the mean", "r2"] == pytest.approx(1 - 45 / (87 - 13**2 / 4))
+    assert got["TF-IDF + ridge", "mae"] < got["always the median", "mae"]
+    assert len(got) == 6
+
+
+def test_control_words_that_do_not_tell_the_number_do_not_beat_the_median() -> None:
+    rng = random.Random(0)
+    rows = numbered("train", [rng.randrange(100) for _ in range(200)], informative=False)
+    got = {(one.name, one.metric): one for one in baselines(Corpus({"train": rows}, numbers=True))}
+    assert got["TF-IDF + ridge", "mae"].high > got["always the median", "mae"].value
+    assert got["TF-IDF + ridge", "mae"].n == 200
+
+
+def test_a_row_without_a_number_is_neither_learned_from_nor_asked() -> None:
+    rows = [*numbered("train", [1.0, 2.0, 3.0] * 10), row("train", 99, "what", "no number")]
+    assert {one.n for one in baselines(Corpus({"train": rows}, numbers=True))} == {30}

@@ -12,7 +12,8 @@ from luthier import report
 from luthier.report.calibration import calibration_view
 from luthier.report.curves import charts
 from luthier.report.folder import Run, read_run
-from luthier.report.glance import Line, glance, got_worse
+from luthier.report.glance import Line, above, best_bar, glance, got_worse
+from luthier.report.glance import _bar as bar_line
 from luthier.report.records import (
     Bar,
     Beside,
@@ -156,3 +157,16 @@ def test_a_page_is_made_without_what_an_older_run_lacks(run: Path, name: str) ->
     facts = json.loads((run / "report.json").read_text())
     (run / "report.json").write_text(json.dumps({key: value for key, value in facts.items() if key != name}))
     assert report.write(run).stat().st_size > 10_000
+
+
+def test_of_distances_the_smallest_simple_method_is_the_bar_and_marked_where_it_is_below_the_tuned_model() -> None:
+    bars = (Bar("ridge", "mae", 16.5, 12.0, 20.0, 18, "test"), Bar("constant", "mae", 20.0, 15.0, 25.0, 18, "test"))
+    verdict = Verdict("better", "mae", tuned=Interval(18.2, 11.0, 44.5), n=18)
+    made = Report(title="t", verdict=verdict, baselines=bars)
+    assert best_bar(made) == bars[0]
+    (told,) = bar_line(made)
+    assert told.value.startswith("ridge: mean absolute error 16.5")
+    assert told.tone == "worse"
+    assert above(made, bars[0])
+    (told,) = bar_line(replace(made, verdict=replace(verdict, tuned=Interval(15.0))))
+    assert told.tone == ""

@@ -69,6 +69,9 @@ def test_numbers_are_learned_by_a_head_and_judged_by_their_distance(base, tmp_pa
     assert made["task"]["kind"] == "number"
     assert list(made["metrics"]) == ["mae", "rmse", "r2"]
     assert made["metrics"]["r2"]["tuned"]["value"] > 0.5
+    bars = [bar["name"] for bar in made["baselines"] if bar["metric"] == "mae"]
+    assert bars == ["always the median", "TF-IDF + ridge"]
+    assert "The bar without a language model" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize(

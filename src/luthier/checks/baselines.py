@@ -18,6 +18,7 @@ from luthier.checks.preference import pair, said
 from luthier.data.split import PARTS
 from luthier.metrics import named
 from luthier.metrics.numeric import MARK
+from luthier.metrics.regression import number_in
 from luthier.stats import Sample, clusters, interval
 from luthier.types import Example
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 TITLE = "Baselines"
 """Of the table."""
@@ -77,14 +79,17 @@ class _Trial:
 
 
 def baselines(corpus: Corpus) -> tuple[Baseline, ...]:
-    """For labels the commonest one and a linear SVM over TF-IDF; for pairs the shorter side and Bradley-Terry over
-    n-grams; for text the answer to the nearest prompt. Empty where there is nothing to learn from or to ask.
+    """For labels the commonest one and a linear SVM over TF-IDF; for numbers the best constant and a ridge over TF-IDF;
+    for pairs the shorter side and Bradley-Terry over n-grams; for text the answer to the nearest prompt. Empty where
+    there is nothing to learn from or to ask.
 
     At most `options.sample` rows are learned from and asked, ASKED for text.
     """
     rows = corpus.rows
     if not rows or not len(corpus.of("train")):
         return ()
+    if corpus.numbers:
+        return _of_numbers(corpus)
     if all(pair(row) is not None for row in rows):
         return _of_pairs(corpus)
     if all(row.label is not None for row in rows):
@@ -137,6 +142,44 @@ def _of_labels(corpus: Corpus) -> tuple[Baseline, ...]:
         answers = [names[at] if at >= 0 else "" for at in given]
         found += _measured(corpus, trial, way, answers, right, ("accuracy", "macro_f1"))
     return tuple(found)
+
+
+def _of_numbers(corpus: Corpus) -> tuple[Baseline, ...]:
+    """The constant that does best, and a ridge regression over TF-IDF; rows without a number are left out.
+
+    The median has the smallest absolute error of all constants and the mean the smallest squared one, so each is
+    measured by what it is best at: the bar is no lower than it need be.
+    """
+    every = _trial(corpus)
+    trial = replace(every, known=_with_number(corpus, every.known), asked=_with_number(corpus, every.asked))
+    if not (len(trial.known) and len(trial.asked)):
+        return ()
+    numbers = np.array([number_in(corpus.rows[at].answer) for at in trial.known], np.float64)
+    texts = [prompt_text(corpus.rows[at]) for at in trial.known]
+    known, asked = wording(texts, [prompt_text(corpus.rows[at]) for at in trial.asked])
+    median, mean, ridge = (np.full(len(trial.asked), np.median(numbers)) for _ in range(3))
+    for learn, ask in trial.rounds(corpus, np.zeros(len(trial.known), np.int64)):
+        median[ask], mean[ask] = np.median(numbers[learn]), numbers[learn].mean()
+        ridge[ask] = _ridge(known[learn], numbers[learn], asked[ask])
+    right = [(corpus.rows[at].answer,) for at in trial.asked]
+    ways = (("always the median", median, ("mae",)), ("always the mean", mean, ("rmse", "r2")))
+    return tuple(
+        one
+        for way, given, metrics in (*ways, ("TF-IDF + ridge", ridge, ("mae", "rmse", "r2")))
+        for one in _measured(corpus, trial, way, [f"{value:.6f}" for value in given], right, metrics)
+    )
+
+
+def _with_number(corpus: Corpus, places: Ints) -> Ints:
+    return np.array([at for at in places if number_in(corpus.rows[at].answer) is not None], np.int64)
+
+
+def _ridge(known: csr_matrix, numbers: Floats, asked: csr_matrix) -> Floats:
+    """(n, v), (n,) and (m, v) -> (m,): least squares with scikit-learn's usual penalty, chosen by no row."""
+    from sklearn.linear_model import Ridge
+
+    found: Floats = Ridge(random_state=0).fit(known, numbers).predict(asked)
+    return found
 
 
 def _of_texts(corpus: Corpus) -> tuple[Baseline, ...]:

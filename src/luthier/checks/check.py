@@ -78,6 +78,8 @@ class Corpus:
     """Evaluation files by name, for contamination."""
     losses: Mapping[str, float] = field(default_factory=dict)
     """How much a tuned model is surprised by each row's answer, in nats by row id, once there is a run."""
+    numbers: bool = False
+    """Whether answers are numbers that are judged by their distance, in place of labels or text."""
     progress: Progress = lambda what, done, total: None
 
     @cached_property

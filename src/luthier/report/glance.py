@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from luthier.report.figures import count, duration, energy, number, places, span
 from luthier.report.folder import Run
 from luthier.report.records import Bar, Interval, Report
-from luthier.report.worse import worse
+from luthier.report.worse import better, worse
 from luthier.words import spelled
 
 NAMED = 3
@@ -76,7 +76,12 @@ def _forgot(report: Report) -> tuple[Line, ...]:
 def best_bar(report: Report) -> Bar | None:
     """The best simple method on the metric that decides."""
     known = [bar for bar in report.baselines if bar.metric == report.verdict.metric and bar.value is not None]
-    return max(known, key=lambda bar: bar.value or 0.0, default=None)
+    return max(known, key=lambda bar: _merit(bar.metric, bar), default=None)
+
+
+def _merit(metric: str, found: Bar | Interval) -> float:
+    """The larger the better, whichever end of the metric is the good one."""
+    return -(found.value or 0.0) if better(metric) == "lower" else found.value or 0.0
 
 
 def _bar(report: Report) -> tuple[Line, ...]:
@@ -84,18 +89,28 @@ def _bar(report: Report) -> tuple[Line, ...]:
     if bar is None:
         return ()
     rows = f" on {count(bar.n)} {bar.part} rows".replace("  ", " ") if bar.n else ""
-    whole = report.tuned_on_all.metrics.get(bar.metric)
-    same = whole is not None and bar.part == "test" and report.tuned_on_all.n == bar.n
-    tuned = whole if same and whole is not None else report.verdict.tuned
-    on = "the same" if same else count(report.verdict.n)
+    whole = _on_the_same(report, bar)
+    tuned, on = (report.verdict.tuned, count(report.verdict.n)) if whole is None else (whole, "the same")
     return (
         Line(
             "no language model",
             f"{bar.name}: {spelled(bar.metric)} {_plain(Interval(bar.value, bar.low, bar.high))}{rows}",
             f"the tuned model has {_plain(tuned)} on {on} rows",
-            "worse" if (bar.value or 0.0) > (tuned.value or 0.0) else "",
+            "worse" if above(report, bar) else "",
         ),
     )
+
+
+def above(report: Report, bar: Bar) -> bool:
+    """Whether a simple method does better than the tuned model; intervals are not asked."""
+    tuned = _on_the_same(report, bar) or report.verdict.tuned
+    return _merit(bar.metric, bar) > _merit(bar.metric, tuned)
+
+
+def _on_the_same(report: Report, bar: Bar) -> Interval | None:
+    """The tuned model's value on the rows that the simple method was asked, where all of them are known."""
+    same = bar.part == "test" and report.tuned_on_all.n == bar.n
+    return report.tuned_on_all.metrics.get(bar.metric) if same else None
 
 
 def _cost(run: Run) -> tuple[Line, ...]:

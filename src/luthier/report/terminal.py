@@ -14,6 +14,7 @@ from rich.text import Text
 from luthier.report import figures
 from luthier.report.changed import Change
 from luthier.report.folder import read_run
+from luthier.report.glance import above
 from luthier.report.page import NAME
 from luthier.report.records import Interval
 from luthier.report.view import MetricRow, View, view
@@ -117,15 +118,17 @@ def _reads(seen: View) -> list[Text]:
 
 def _bar(seen: View) -> list[Text]:
     """The best simple method on the deciding metric, as what a tuned model must beat."""
-    bars = [bar for bar in seen.report.baselines if bar.metric == seen.report.verdict.metric and bar.value is not None]
-    if not bars:
+    best = seen.bar
+    if best is None:
         return []
-    best = max(bars, key=lambda bar: bar.value or 0.0)
     of = f" on {best.n:,} {best.part} rows".replace("  ", " ") if best.n else ""
     decimals = figures.places(best.value, best.low, best.high)
     span = figures.span(best.low, best.high, decimals)
     value = f"{spelled(best.metric)} {figures.number(best.value, decimals)} {span}"
-    return [Text.assemble(("\nThe bar without a language model: ", "dim"), f"{best.name}, {value}{of}")]
+    missed = "; the tuned model does not reach it" if above(seen.report, best) else ""
+    return [
+        Text.assemble(("\nThe bar without a language model: ", "dim"), f"{best.name}, {value}{of}", (missed, "yellow"))
+    ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ from luthier.checks.audit import Audit, audit
 from luthier.checks.check import Progress
 from luthier.data.read import ReadOptions, read, undress
 from luthier.errors import ColumnError, DataError, GateError
+from luthier.objectives import Regress
 from luthier.recipe import Recipe
 from luthier.types import Example, Issue
 
@@ -30,16 +31,20 @@ def corpus_of(
     """The rows of all splits without the recipe's own system message and instruction, and the files they may not hold.
 
     labels: what `{labels}` in the instruction became. how: the rows were read, where not as the main file's.
+    Numbers that a head learns are no labels, however few of them there are.
     Raises DataError where an evaluation file cannot be read.
     """
-    data = recipe.data
+    data, numbers = recipe.data, isinstance(recipe.objective, Regress)
     bare = {
-        part: tuple(replace(row, prompt=undress(row.prompt, how or data, labels)) for row in rows)
+        part: tuple(
+            replace(row, prompt=undress(row.prompt, how or data, labels), label=None if numbers else row.label)
+            for row in rows
+        )
         for part, rows in splits.items()
     }
     plain = replace(data, system=None, instruction=None, group=None, weight=None)
     against = {name: _evaluation(name, plain) for name in recipe.checks.against}
-    return Corpus(bare, recipe.checks, against=against)
+    return Corpus(bare, recipe.checks, against=against, numbers=numbers)
 
 
 def _evaluation(name: str, plain: ReadOptions) -> tuple[Example, ...]:

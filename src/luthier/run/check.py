@@ -18,6 +18,7 @@ from luthier.checks.unreadable import unreadable
 from luthier.data.read import Reading, dress
 from luthier.data.split import PARTS
 from luthier.errors import DataError, RecipeError, RunError
+from luthier.evaluate import lower_is_better
 from luthier.evaluate.loss import losses as row_losses
 from luthier.evaluate.question import ask
 from luthier.methods.tuned import open_tuned
@@ -207,7 +208,8 @@ def _next(done: Checked) -> Iterator[str]:
     for table in done.found.tables:
         if table.title == BASELINES and table.rows:
             metric = table.rows[0][1]
-            way, _, value, low, high, _ = max((row for row in table.rows if row[1] == metric), key=_value)
+            best = min if lower_is_better(str(metric)) else max
+            way, _, value, low, high, _ = best((row for row in table.rows if row[1] == metric), key=_value)
             yield f"the bar without a language model: {way}, {metric} {value:.3f} [{low:.3f}, {high:.3f}]"
 
 
