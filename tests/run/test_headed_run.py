@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,23 @@ def test_a_row_is_answered_by_the_head_and_the_base_writes_its_label(run):
         assert sum(2.718281828459045**value for value in told.values()) == pytest.approx(1, abs=1e-3)
         assert line["base"]["text"] in {label for other in lines for label in [other["label"]]}
     assert made["verdict"]["tuned"]["value"] > 0.9, "three words that name the label are learned by any head"
+
+
+def test_a_heads_loss_is_counted_by_the_row_and_set_beside_no_loss_of_text(run):
+    made = json.loads((run / "report.json").read_text())
+    assert not {"loss", "perplexity", "bits_per_byte"} & set(made["metrics"])
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps, looks = ([one for one in lines if one["kind"] == kind] for kind in ("step", "evaluation"))
+    labels = len(made["task"]["labels"])
+    assert steps[0]["loss"] == pytest.approx(math.log(labels), rel=0.2)
+    assert looks[0]["step"] == 0
+    for loss in (looks[0]["metrics"]["loss"], looks[0]["train"]["loss"]):
+        assert loss == pytest.approx(math.log(labels), rel=0.2), "untrained, no label is likelier than another"
+    assert {spent[1] for look in looks for part in look["losses"].values() for spent in part} == {1.0}
+    assert all("perplexity" not in look["metrics"] for look in looks)
+    assert made["validation"]["metrics"]["loss"]["value"] < math.log(labels) / 2
+    again = luthier("evaluate", run, "--json")
+    assert "perplexity" not in again.output
 
 
 def test_opened_again_it_answers_as_it_was_judged(run):
@@ -80,6 +98,7 @@ def test_numbers_are_learned_by_a_head_and_judged_by_their_distance(base, tmp_pa
         (["objective=regress"], "is no number"),
         (["objective=classify", "mix.replay=0.1"], "a head learns one task"),
         (["objective=classify", "evaluate.task=text"], "use objective=sft"),
+        (["objective=classify", "evaluate.metric=loss"], "no loss of text"),
     ],
 )
 def test_what_a_head_cannot_learn_is_refused_by_name(base, rows, tmp_path, more, told):

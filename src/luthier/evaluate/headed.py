@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from luthier.batch import cut, pack
 from luthier.errors import DataError
 from luthier.evaluate.answer import DIGITS, Answer
-from luthier.evaluate.loss import Loss, bytes_of
+from luthier.evaluate.loss import Loss
 from luthier.evaluate.question import Progress, Question
 from luthier.model.forward import evaluating, forward
 from luthier.model.leaf import LeafHead
@@ -25,8 +25,7 @@ def headed(
     """For each question the head's answer, and how likely it finds the right one.
 
     margin: nats below the likeliest label down to which the others are told; 0 tells none. A label's loss is in nats
-    over the tokens and bytes that its text has, so that it can stand beside that of a model which writes the label; a
-    number's is half its squared error in spreads of the training rows, for each row.
+    and a number's is half its squared error in spreads of the training rows: both for each row, as they are learned.
     """
     out = _outputs(model, questions, budget=budget, progress=progress)
     if not head.labels:
@@ -86,13 +85,18 @@ def _told(row: NDArray[np.float64], labels: Sequence[str], margin: float) -> Ans
 
 def _nats(question: Question, row: NDArray[np.float64], place: dict[str, int]) -> Loss:
     label = question.example.label or ""
-    weight = sum(float(one.weight.sum(dtype=np.float64)) for one in question.sequences)
-    return Loss(-float(row[place[label]]), weight, bytes_of(question)) if label in place else Loss(0.0, 0.0, 0.0)
+    return _loss(question, -float(row[place[label]])) if label in place else Loss(0.0, 0.0, 0.0)
 
 
 def _squared(question: Question, found: float, head: LeafHead) -> Loss:
     right = (number_of(question.example) - head.mean) / head.spread
-    return Loss(0.5 * (found - right) ** 2, 1.0, 0.0)
+    return _loss(question, 0.5 * (found - right) ** 2)
+
+
+def _loss(question: Question, cost: float) -> Loss:
+    """A row is one token, of the weight that its first answer's tokens have."""
+    weight = float(question.sequences[0].weight[len(question.prompt)]) if question.sequences else 0.0
+    return Loss(cost * weight, weight, 0.0)
 
 
 def _written(value: float) -> str:

@@ -31,7 +31,7 @@ class Row:
     logprob: float | None
     """Log-probability of a chosen label with its end of turn; None for generated text."""
     scores: Mapping[str, float]
-    """Metrics that mean something for one row, and `loss`: nats a token of the references."""
+    """Metrics that mean something for one row, and `loss`: nats a token of the references, of a head its loss a row."""
     bytes: float = 0.0
     """Of the references' text in UTF-8, weighted as `tokens` are: what bits per byte are counted by."""
     finished: bool | None = None
@@ -57,7 +57,7 @@ class Evaluation:
     task: Task
     rows: tuple[Row, ...]
     metrics: Mapping[str, Interval]
-    """The task's metrics in its order, then what is measured always: loss (nats a token), perplexity, bits a byte of
+    """The task's metrics in its order, then, where no head answers, loss (nats a token), perplexity, bits a byte of
     the references, which compares models of different tokenizers; for text the share of answers that ended."""
     signatures: Mapping[str, str]
     """How BLEU and chrF were computed, as others publish it."""
@@ -103,7 +103,7 @@ def samples(rows: Sequence[Row], task: Task, *, only: str | None = None) -> dict
             continue
         metric = named(name)
         found[name] = Sample(metric.statistics(texts, references), metric.score, together)
-    if task.kind == "number":  # a squared error and the nats of a written number are no two of a kind
+    if task.headed:  # what a head's row costs and the nats of a written answer are no two of a kind
         return found
     losses = np.array([(row.scores["loss"] * row.tokens, row.tokens) for row in rows])
     found |= {"loss": Sample(losses, _share, together), "perplexity": Sample(losses, _perplexity, together)}

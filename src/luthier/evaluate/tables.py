@@ -39,6 +39,7 @@ def task_json(task: Task, evaluation: Evaluation | None = None) -> dict[str, Jso
         "primary": task.primary,
         "max_new_tokens": task.max_new_tokens,
         "out_of_scope": task.out_of_scope,
+        "headed": task.headed,
         "signatures": dict(evaluation.signatures) if evaluation is not None else {},
     }
 

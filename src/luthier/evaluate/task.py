@@ -90,6 +90,8 @@ class Task:
     """Most tokens of a generated answer."""
     out_of_scope: str | None = None
     """The label among `labels` that marks rows which no other label fits."""
+    headed: bool = False
+    """Whether a linear head answers. What its answers cost is no loss of text, so it is compared with no other's."""
 
 
 def infer(

@@ -66,12 +66,14 @@ def assess(
     task: Task | None = None,
     options: EvaluateOptions | None = None,
     against_base: bool = True,
+    headed: bool = False,
     show: Show | None = None,
 ) -> Assessed:
     """A run's tuned model, an adapter or any model, on the run's test rows or on those of a file; the reading is noted.
 
     asked: a task that is stated; otherwise a run's own, or what suits the rows. task: one that is made already, so that
-    several models are compared by it. like: a run whose rows, reading and number format a model that is no run takes.
+    several models are compared by it. headed: one of these answers by a linear head. like: a run whose rows, reading
+    and number format a model that is no run takes.
     Raises RecipeError for a model without rows, and what reading and opening raise.
     """
     show, found = show or Show(), target(name)
@@ -91,6 +93,8 @@ def assess(
             task = replace(task, labels=own.labels)
     task = task or own
     assert task is not None, f"{name} has neither a task of its own nor one that was made"
+    if headed and task.kind in ("choice", "number"):
+        task = replace(task, headed=True)
     ground = Ground(rows if task.kind == "preference" else merge_references(rows), task, options)
     tuned = judge(model, ground.rows, task, options, "tuned" if found.recipe is not None else name, show)
     earlier = looked_again(source, name, found.recipe.model.name if found.recipe is not None else found.base)
@@ -165,6 +169,7 @@ def _task(run: Path) -> Task:
         primary=made["primary"],
         max_new_tokens=made["max_new_tokens"],
         out_of_scope=made.get("out_of_scope"),
+        headed=made.get("headed", made["kind"] == "number"),
     )
 
 

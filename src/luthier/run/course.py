@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from luthier.run.headed import loss_unit
 from luthier.run.prepare import Prepared
 from luthier.train.course import read_course
 from luthier.train.optim import peak_rate
@@ -17,7 +18,7 @@ def course(prepared: Prepared, folder: Path, result: TrainResult) -> dict[str, J
     """`warnings` and `looks` of report.json."""
     recipe = prepared.recipe
     found = symptoms(
-        read_course(folder / "metrics.jsonl"),
+        replace(read_course(folder / "metrics.jsonl"), unit=loss_unit(recipe)),
         lr=peak_rate(recipe.train, recipe.method.usual_lr(prepared.model.network)),
         best_step=result.best_step,
         stopped_early=result.stopped_early,

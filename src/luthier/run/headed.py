@@ -12,10 +12,13 @@ from luthier.data.render import Rendered
 from luthier.errors import DataError, RecipeError
 from luthier.evaluate import EvaluateOptions, Task
 from luthier.evaluate.headed import number_of
+from luthier.evaluate.task import LOSSES
 from luthier.model.leaf import LeafHead
 from luthier.objectives import Regress
 from luthier.recipe import Recipe
 from luthier.types import Example, TokenSequence
+
+SQUARED = "of half the squared error in standard deviations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,26 @@ def judging(recipe: Recipe) -> EvaluateOptions:
 
 
 def headed_task(task: Task, recipe: Recipe) -> Task:
-    """The task as it is asked of a head: of a choice the same, of a number by its distance."""
-    if not isinstance(recipe.objective, Regress):
+    """The task as it is asked of a head: of a choice the same, of a number by its distance.
+
+    Raises RecipeError where it is to be judged by a loss, which a head and its base do not have in common.
+    """
+    if not has_head(recipe):
         return task
+    if task.primary in LOSSES:
+        why = "what a head's answer costs is no loss of text, so base and tuned cannot be compared by it"
+        raise RecipeError(f"evaluate.metric={task.primary}: {why}; leave it out for the usual metric")
+    if not isinstance(recipe.objective, Regress):
+        return replace(task, headed=True)
     known = ("mae", "rmse", "r2")
-    return replace(task, kind="number", metrics=tuple(dict.fromkeys((task.primary, *known))))
+    return replace(task, kind="number", headed=True, metrics=tuple(dict.fromkeys((task.primary, *known))))
+
+
+def loss_unit(recipe: Recipe) -> str:
+    """What a loss of the run is counted in, as it follows a number."""
+    if not has_head(recipe):
+        return "nats a token"
+    return SQUARED if isinstance(recipe.objective, Regress) else "nats a row"
 
 
 def head_facts(recipe: Recipe, learned: Sequence[Example], task: Task) -> HeadFacts:

@@ -23,6 +23,7 @@ from luthier.evaluate.measure import samples
 from luthier.evaluate.reads import Read
 from luthier.evaluate.verdict import Verdict
 from luthier.run.assess import Ground, assess
+from luthier.run.headed import has_head
 from luthier.run.show import Show
 from luthier.run.targets import Target, target
 from luthier.stats import family, interval, paired
@@ -109,6 +110,7 @@ def compared(targets: Sequence[str], asked: Asked, show: Show) -> Compared:
             task=ground.task if ground is not None else None,
             options=ground.options if ground is not None else None,
             against_base=base,
+            headed=any(one.recipe is not None and has_head(one.recipe) for one in places),
             show=show,
         )
         ground = ground or made.ground

@@ -133,7 +133,14 @@ def _task(run: Path, assistant: Assistant, rows: Sequence[Example]) -> Task:
     made = read_json(run / "report.json")["task"]
     brought = {row.label for row in rows if row.label is not None} if assistant.labels else set()
     labels = tuple(sorted({*assistant.labels, *brought}))
-    return Task(made["kind"], labels, tuple(made["metrics"]), made["primary"], assistant.max_new_tokens)
+    return Task(
+        made["kind"],
+        labels,
+        tuple(made["metrics"]),
+        made["primary"],
+        assistant.max_new_tokens,
+        headed=made.get("headed", False),
+    )
 
 
 def _dress(assistant: Assistant) -> Dress:

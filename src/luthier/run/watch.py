@@ -19,6 +19,7 @@ from luthier.model.leaf import leaf_head
 from luthier.run.assess import judge
 from luthier.run.prepare import Prepared
 from luthier.run.show import Show
+from luthier.stats import interval
 from luthier.train.look import Look, Losses, losses
 from luthier.types import Example, Json
 
@@ -52,8 +53,10 @@ class Watch:
         """Measures both losses and asks nothing."""
         options = self.prepared.recipe.evaluate
         held_out = self._losses(sample(self.prepared.watched, rows, seed=options.seed))
-        with np.errstate(over="ignore"):
-            metrics = {"loss": held_out.mean, "perplexity": float(np.exp(held_out.mean))}
+        metrics = {"loss": held_out.mean}
+        if not self.prepared.task.headed:
+            with np.errstate(over="ignore"):
+                metrics["perplexity"] = float(np.exp(held_out.mean))
         return Look(metrics, held_out, self.learned(rows))
 
     def learned(self, rows: int) -> Losses:
@@ -97,11 +100,16 @@ def validation_json(prepared: Prepared, found: Evaluation | None) -> Json:
     """`validation` of report.json: the metrics with intervals, and the training rows' loss beside theirs."""
     if found is None:
         return None
-    look = Look({}, spent(found), Watch(prepared).learned(len(found.rows)))
+    held_out = spent(found)
+    look = Look({}, held_out, Watch(prepared).learned(len(found.rows)))
     gap, learned = look.gap, look.train
+    metrics = dict(found.metrics)
+    if "loss" not in metrics:  # a head's, which is no metric beside a base's but is one of the run's own
+        draw = np.random.default_rng(found.seed)
+        metrics["loss"] = interval(held_out.sample, resamples=found.resamples, rng=draw)
     return {
         "n": len(found.rows),
-        "metrics": {name: interval_json(one) for name, one in found.metrics.items()},
+        "metrics": {name: interval_json(one) for name, one in metrics.items()},
         "train": None if learned is None else {"n": learned.rows, "loss": learned.mean},
         "gap": None if gap is None else dict(asdict(gap)),
     }

@@ -36,6 +36,8 @@ class Course:
     """Steps left out because they were not finite."""
     broken: int | None = None
     """Step of the first look whose loss was not finite."""
+    unit: str = "nats a token"
+    """What a loss is counted in, as it follows a number."""
 
 
 def read_course(path: Path) -> Course:

@@ -81,7 +81,7 @@ def _not_finite(course: Course) -> Symptom | None:
 def _diverges(course: Course, lr: float, best_step: int | None) -> Symptom | None:
     remedy = f"Lower train.lr (now {lr:.3g}), or raise train.warmup."
     if len(course.looks) < 2:
-        told = risen(course.steps, share=BROKEN, nats=BROKEN_NATS)
+        told = risen(course.steps, share=BROKEN, nats=BROKEN_NATS, unit=course.unit)
         return (
             None if told is None else Symptom("diverges", f"It diverges: the loss of its steps rose, {told}.", remedy)
         )
@@ -93,7 +93,7 @@ def _diverges(course: Course, lr: float, best_step: int | None) -> Symptom | Non
     return Symptom(
         "diverges",
         f"It diverges: from step {lowest.step:,} to {last.step:,} the loss rose even on the rows it learns from, "
-        f"{_told(lowest.train, last.train, rise)}.{_kept(best_step)}",
+        f"{_told(lowest.train, last.train, rise, course.unit)}.{_kept(best_step)}",
         remedy,
     )
 
@@ -105,7 +105,7 @@ def _does_nothing(course: Course, lr: float) -> Symptom | None:
         else f"Raise train.lr (now {lr:.3g}; ten times as much is worth a try), or train for more epochs."
     )
     if len(course.looks) < 2:
-        told = unchanged(course.steps, share=NOTHING)
+        told = unchanged(course.steps, share=NOTHING, unit=course.unit)
         return (
             None
             if told is None
@@ -120,7 +120,7 @@ def _does_nothing(course: Course, lr: float) -> Symptom | None:
     return Symptom(
         "does nothing",
         "It does nothing: the loss on the rows it learns from is what it was, "
-        f"{_told(first.train, last.train, change)}.",
+        f"{_told(first.train, last.train, change, course.unit)}.",
         remedy,
     )
 
@@ -139,8 +139,8 @@ def _overfits(course: Course, best_step: int | None) -> Symptom | None:
     return Symptom(
         "overfits",
         f"It overfits: from step {lowest.step:,} to {last.step:,} the validation loss rose, "
-        f"{_told(lowest.validation, last.validation, rise)}, while the training loss fell, "
-        f"{_told(lowest.train, last.train, fall)}.{_kept(best_step)}",
+        f"{_told(lowest.validation, last.validation, rise, course.unit)}, while the training loss fell, "
+        f"{_told(lowest.train, last.train, fall, course.unit)}.{_kept(best_step)}",
         f"Fewer epochs ({lowest.epoch:.2g} gave the lowest validation loss), a lower train.lr, or more rows.",
     )
 
@@ -159,7 +159,7 @@ def _not_converged(course: Course) -> Symptom | None:
     return Symptom(
         "has not converged",
         f"It has not converged: from step {start.step:,} to the end, {last.step:,}, the validation loss was still "
-        f"falling, {_told(start.validation, last.validation, fall)}.",
+        f"falling, {_told(start.validation, last.validation, fall, course.unit)}.",
         f"More epochs would help (now {last.epoch:.2g}), or a higher train.lr.",
     )
 
@@ -180,10 +180,10 @@ def _certain(change: Difference, chosen_from: int) -> bool:
     return change.seen and change.p * chosen_from < 1 - LEVEL
 
 
-def _told(before: Losses, after: Losses, change: Difference) -> str:
+def _told(before: Losses, after: Losses, change: Difference, unit: str) -> str:
     ends = f"{change.low:+.2g} to {change.high:+.2g}"
     return (
-        f"{before.mean:#.3g} to {after.mean:#.3g} nats a token "
+        f"{before.mean:#.3g} to {after.mean:#.3g} {unit} "
         f"({change.value:+.2g}, 95 % interval {ends}, {after.rows:,} rows)"
     )
 
