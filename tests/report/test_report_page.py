@@ -12,6 +12,7 @@ import pytest
 from page_reading import Page, read_page
 
 from luthier import report
+from luthier.report.curves import FRAME
 from luthier.report.texts import HEAD, LONGEST, excerpt, fold, prose
 
 NASTY = {
@@ -137,6 +138,11 @@ def test_before_any_section_stand_what_got_worse_what_it_forgot_the_bar_the_cost
     written = report.write(kept / "choice").read_text()
     first = written[written.index("<header>") : written.index("</header>")]
     assert re.findall(r"<dt>(.*?)</dt>", first) == ["got worse", "forgot", "no language model", "cost", "watch out"]
+
+
+def test_a_chart_that_stands_alone_is_not_blown_up(kept: Path) -> None:
+    (limit,) = re.findall(r"\.charts > :only-child { max-width: (\d+)px", report.write(kept / "choice").read_text())
+    assert int(limit) <= 1.25 * FRAME.width, "its lettering is drawn in the picture and grows with it"
 
 
 def test_a_text_task_has_no_classes(text_page: Page) -> None:

@@ -90,6 +90,10 @@ def test_numbers_are_learned_by_a_head_and_judged_by_their_distance(base, tmp_pa
     bars = [bar["name"] for bar in made["baselines"] if bar["metric"] == "mae"]
     assert bars == ["always the median", "TF-IDF + ridge"]
     assert "The bar without a language model" in " ".join(done.output.split())
+    page = (run / "report.html").read_text()
+    assert "rests on mean absolute error" in page
+    assert "loss –" not in page
+    assert not [word for word in ("perplexity", "nats a token") if word in done.output + page]
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,14 @@ def test_a_run_that_learned_and_levelled_out_is_not_warned_of() -> None:
     assert names(course(falling(0.4, 12), falling(0.3, 12))) == []
 
 
+def test_a_warning_counts_the_loss_in_the_runs_own_unit() -> None:
+    flat = course(lambda share: 3.0, lambda share: 3.0, jitter=0.0)
+    assert "nats a token" in found(flat)[0].sentence
+    for of in (flat, Course((2.0,) * 100, ())):
+        (told,) = found(replace(of, unit="nats a row"))
+        assert "to 3.00 nats a row (" in told.sentence or "to 2 nats a row (" in told.sentence
+
+
 def test_validation_that_rises_while_training_falls_is_overfitting() -> None:
     (one,) = found(course(lambda share: falling(0.5)(share) + max(0.0, share - 0.4), falling(0.01)))
     assert one.name == "overfits"

@@ -18,7 +18,7 @@ from luthier.objectives import Regress
 from luthier.recipe import Recipe
 from luthier.types import Example, TokenSequence
 
-SQUARED = "of half the squared error in standard deviations"
+SQUARED = "half squared standard deviations a row"
 
 
 @dataclass(frozen=True, slots=True)
