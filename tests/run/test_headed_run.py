@@ -3,9 +3,13 @@
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 import luthier as library
@@ -66,12 +70,33 @@ def test_opened_again_it_answers_as_it_was_judged(run):
     assert again.exit_code == 0, again.output
 
 
-def test_an_export_carries_the_head_and_the_lines_that_read_it(run, tmp_path):
-    done = luthier("export", run, "--format", "merged", "--out", tmp_path / "out")
+@pytest.fixture(scope="module")
+def bfloat16(base, tmp_path_factory) -> Path:
+    """The base with its weights in bfloat16, as most are published."""
+    folder = tmp_path_factory.mktemp("bases") / "bfloat16"
+    shutil.copytree(base, folder)
+    AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("format", ["merged", "adapter"])
+def test_an_export_carries_the_head_and_lines_that_read_it_as_they_stand(bfloat16, rows, tmp_path, format):
+    run = tmp_path / "run"
+    trained = luthier("train", *words(bfloat16, rows, run, "objective=classify", "train.lr=0.01"))
+    assert trained.exit_code == 0, trained.output
+    done = luthier("export", run, "--format", format, "--out", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.output
-    assert json.loads((tmp_path / "out" / "head.json").read_text())["labels"]
-    assert "load_file(" in done.output
-    assert "leaf_head" not in (tmp_path / "out" / "model.safetensors").read_bytes()[:200_000].decode("latin-1")
+    head = load_file(tmp_path / "out" / "head.safetensors")
+    assert {one.dtype for one in head.values()} == {torch.float32}
+    kept = load_file(run / "best" / "head.safetensors")
+    assert all(torch.equal(head[name], kept[name]) for name in kept)
+    names: dict = {}
+    exec(json.loads(done.stdout)["use"], names)
+    lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    said = [names["answer"]([{"role": "user", "content": line["question"]}]) for line in lines]
+    assert said == [line["tuned"]["text"] for line in lines]
+    if format == "merged":
+        assert "leaf_head" not in (tmp_path / "out" / "model.safetensors").read_bytes()[:200_000].decode("latin-1")
 
 
 def test_numbers_are_learned_by_a_head_and_judged_by_their_distance(base, tmp_path):

@@ -15,7 +15,7 @@ from luthier.export.base import base_of
 from luthier.export.format import BFLOAT16, FLOAT16, FLOAT32, Tolerance, settings, write_companions
 from luthier.methods.method import merge
 from luthier.methods.tuned import Tuned
-from luthier.model.leaf import without_head
+from luthier.model.leaf import NAME, without_head
 from luthier.model.load import Model, ModelOptions, load
 
 STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -52,8 +52,9 @@ class Merged:
         dtype = STORED[self.dtype] if self.dtype != "auto" else _own_dtype(tuned)
         merge(model.network)
         _make_room(model.network)
-        for parameter in model.network.parameters():
-            parameter.data = parameter.data.to(dtype)
+        for name, parameter in model.network.named_parameters():
+            if not name.startswith(f"{NAME}."):  # a head lies beside the weights, in float32 as it was learned
+                parameter.data = parameter.data.to(dtype)
         model.network.generation_config = settings(model)
         model.network.save_pretrained(folder, state_dict=without_head(model.network))
         write_companions(model, folder)

@@ -43,6 +43,7 @@ def use_lines(place: Path, *, checkpoint: str = "best", shown: Path | None = Non
 
 AUTO = "AutoModelForCausalLM.from_pretrained"
 TOKENS = "AutoTokenizer.from_pretrained"
+ASKING = "add_generation_prompt=True, return_tensors='pt', return_dict=True"
 
 
 def _of_adapter(files: AdapterFiles, path: str) -> str:
@@ -108,12 +109,15 @@ def _answers_by(folder: Path, path: str) -> list[str]:
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     number = f"{facts['mean']!r} + {facts['spread']!r} * said[0].item()"
     return [
-        "# A linear head answers, from the last state of the prompt as the chat template writes it:",
+        "# A linear head answers, from the last state of the prompt as the chat template writes it. The run's own",
+        "# system message and instruction, where its recipe has any, belong into the messages.",
         f"head = load_file({path + '/' + WEIGHTS!r})",
-        "def answer(prompt):",
+        "def answer(messages):",
+        f"    prompt = tokenizer.apply_chat_template(messages, {ASKING})",
         "    state = model(**prompt, output_hidden_states=True).hidden_states[-1][0, -1]",
         "    said = head['weight'] @ state.float() + head['bias']",
         f"    return {facts['labels']!r}[int(said.argmax())]" if facts["labels"] else f"    return {number}",
+        "print(answer([{'role': 'user', 'content': 'the text of a row'}]))",
     ]
 
 
