@@ -99,15 +99,23 @@ def test_an_export_carries_the_head_and_lines_that_read_it_as_they_stand(bfloat1
         assert "leaf_head" not in (tmp_path / "out" / "model.safetensors").read_bytes()[:200_000].decode("latin-1")
 
 
-def test_numbers_are_learned_by_a_head_and_judged_by_their_distance(base, tmp_path):
-    table = tmp_path / "lengths.csv"
+@pytest.fixture(scope="module")
+def numbers(base, tmp_path_factory):
+    """A run that says how many ticks there are, and what its training printed."""
+    folder = tmp_path_factory.mktemp("numbers")
+    table = folder / "lengths.csv"
     with table.open("w", newline="") as file:
         write = csv.writer(file)
         write.writerow(["text", "label"])
         write.writerows([[" ".join(["tick"] * (1 + i % 9)) + f" {i}", 1 + i % 9] for i in range(60)])
-    run = tmp_path / "run"
-    done = luthier("train", *words(base, table, run, "objective=regress", "train.lr=0.01", "evaluate.max_new_tokens=4"))
+    run, more = folder / "run", ("objective=regress", "train.lr=0.01", "evaluate.max_new_tokens=4")
+    done = luthier("train", *words(base, table, run, *more))
     assert done.exit_code == 0, done.output
+    return run, done
+
+
+def test_numbers_are_learned_by_a_head_and_judged_by_their_distance(numbers):
+    run, done = numbers
     made = json.loads((run / "report.json").read_text())
     assert made["task"]["kind"] == "number"
     assert list(made["metrics"]) == ["mae", "rmse", "r2"]
@@ -119,6 +127,25 @@ def test_numbers_are_learned_by_a_head_and_judged_by_their_distance(base, tmp_pa
     assert "rests on mean absolute error" in page
     assert "loss –" not in page
     assert not [word for word in ("perplexity", "nats a token") if word in done.output + page]
+
+
+def test_a_run_that_says_numbers_is_judged_with_no_other_and_on_nothing_else(numbers, run, rows):
+    for names, told in (((run, numbers[0]), "evaluate them apart"), ((numbers[0],), "'dog' is no number")):
+        done = luthier("evaluate", *names, "--data", rows, "--input", "text", "--output", "label")
+        assert (done.exit_code, "answers:" in done.output) == (2, False)
+        assert told in " ".join(done.output.split())
+        assert "add rows of it to train" not in done.output
+
+
+def test_a_test_row_that_is_no_number_is_refused_before_the_run(base, numbers, tmp_path):
+    test = tmp_path / "test.csv"
+    test.write_text("text,label\ntick,1\ntick tick,many\n")
+    table = numbers[0].parent / "lengths.csv"
+    done = luthier(
+        "train", "--dry-run", *words(base, table, tmp_path / "run", "objective=regress", f"data.test={test}")
+    )
+    assert done.exit_code == 2
+    assert "test.csv:3: 'many' is no number" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize(

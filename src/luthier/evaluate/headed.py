@@ -13,6 +13,7 @@ from luthier.errors import DataError
 from luthier.evaluate.answer import DIGITS, Answer
 from luthier.evaluate.loss import Loss
 from luthier.evaluate.question import Progress, Question
+from luthier.metrics.regression import whole_number
 from luthier.model.forward import evaluating, forward
 from luthier.model.leaf import LeafHead
 from luthier.model.load import Model
@@ -48,11 +49,11 @@ def headed_text(model: Model, head: LeafHead, example: Example, prompt: Sequence
 
 def number_of(example: Example) -> float:
     """A row's answer as a number. Raises DataError where it is none."""
-    try:
-        return float(example.answer.strip().replace("\N{MINUS SIGN}", "-"))
-    except ValueError:
+    found = whole_number(example.answer)
+    if found is None:
         why = "is no number, and objective=regress learns numbers"
-        raise DataError(f"{example.id}: {example.answer!r} {why}; leave the row out, or use objective=sft") from None
+        raise DataError(f"{example.id}: {example.answer!r} {why}; leave the row out, or use objective=sft")
+    return found
 
 
 def _outputs(model: Model, questions: Sequence[Question], *, budget: int, progress: Progress) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from luthier.errors import DataError
 from luthier.evaluate.answer import Answer, pick, write
-from luthier.evaluate.headed import headed
+from luthier.evaluate.headed import headed, number_of
 from luthier.evaluate.loss import Loss, losses
 from luthier.evaluate.measure import Evaluation, Row, evaluation, row_scores
 from luthier.evaluate.preference import Preferred, weigh
@@ -64,7 +64,9 @@ def evaluate(
 
 
 def _check(examples: Sequence[Example], task: Task) -> None:
-    """Every label of a choice is one that can be chosen."""
+    """Every label of a choice is one that can be chosen, and every number is one."""
+    for example in examples if task.kind == "number" else ():
+        number_of(example)
     for example in examples if task.kind == "choice" else ():
         if example.label not in task.labels:
             raise DataError(f"{example.id}: {example.label!r} is no label of the task; infer the task from all splits")

@@ -63,14 +63,22 @@ def explained(totals: Floats) -> Floats:
     return np.where(varied, 1 - ratio(totals[:, 2], np.where(varied, about_mean, 0.0)), 0.0)
 
 
-def number_in(text: str) -> float | None:
-    """The number that the text is, in whatever way it is written, else the one it ends in; None without one."""
+def whole_number(text: str) -> float | None:
+    """The number that a whole text is, in whatever way it is written; None where it is none or has no end."""
     try:
-        whole = float(text.strip().replace("\N{MINUS SIGN}", "-"))
+        found = float(text.strip().replace("\N{MINUS SIGN}", "-"))
     except ValueError:
-        found = answer_number(text)
-        return None if found is None else float(found)
-    return whole if isfinite(whole) else None
+        return None
+    return found if isfinite(found) else None
+
+
+def number_in(text: str) -> float | None:
+    """The number that the text is, else the one it ends in; None without one."""
+    whole = whole_number(text)
+    if whole is not None:
+        return whole
+    found = answer_number(text)
+    return None if found is None else float(found)
 
 
 def _nearest(text: str, references: Sequence[str]) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from luthier.evaluate import (
 from luthier.evaluate.reads import Read
 from luthier.evaluate.verdict import Verdict
 from luthier.model.load import Model
+from luthier.objectives import Regress
 from luthier.recipe import Recipe
 from luthier.run.audit import told
 from luthier.run.files import read_json
@@ -119,7 +120,8 @@ def _doubts(recipe: Recipe, asked: Sequence[Example]) -> list[str]:
     except DataError as error:
         return [f"whether the run learned from these rows cannot be told: {error}"]
     corpus = Corpus({"train": splits["train"], "test": asked})
-    return told([issue for name in ("leak", "unseen") for issue in checks[name].find(corpus)])
+    names = ("leak",) if isinstance(recipe.objective, Regress) else ("leak", "unseen")
+    return told([issue for name in names for issue in checks[name].find(corpus)])
 
 
 def _rows(

@@ -71,15 +71,18 @@ def loss_unit(recipe: Recipe) -> str:
     return SQUARED if isinstance(recipe.objective, Regress) else "nats a row"
 
 
-def head_facts(recipe: Recipe, learned: Sequence[Example], task: Task) -> HeadFacts:
-    """What the head will answer with. Raises RecipeError or DataError where the rows or the recipe do not allow it."""
+def head_facts(recipe: Recipe, learned: Sequence[Example], asked: Sequence[Example], task: Task) -> HeadFacts:
+    """What the head will answer with. Raises RecipeError or DataError where the rows or the recipe do not allow it.
+
+    asked: the rows it will be judged on.
+    """
     if recipe.mix.files or recipe.mix.replay:
         raise RecipeError("a head learns one task: leave mix.files and mix.replay out, or use objective=sft")
     if not isinstance(recipe.objective, Regress):
         if task.kind != "choice":
             raise DataError(f"{learned[0].id}: a head tells labels apart, and the answers are text; use objective=sft")
         return HeadFacts(task.labels)
-    numbers = [number_of(example) for example in learned]
+    numbers = [number_of(example) for example in (*learned, *asked)][: len(learned)]
     spread = pstdev(numbers)
     if not spread:
         raise DataError(f"all {len(numbers)} training rows have the number {numbers[0]:g}; there is nothing to learn")

@@ -22,6 +22,7 @@ from luthier.evaluate import (
 from luthier.evaluate.measure import samples
 from luthier.evaluate.reads import Read
 from luthier.evaluate.verdict import Verdict
+from luthier.objectives import Regress
 from luthier.run.assess import Ground, assess
 from luthier.run.headed import has_head
 from luthier.run.show import Show
@@ -94,6 +95,7 @@ def compared(targets: Sequence[str], asked: Asked, show: Show) -> Compared:
     task = _stated(asked)
     places = [target(name) for name in dict.fromkeys(targets)]
     like = next((one for one in places if one.recipe is not None), None)
+    _refuse_apart(places)
     base = asked.base if asked.base is not None else len(places) == 1
     data = asked.data or (task.data if task is not None else None)
     columns: dict[str, Evaluation] = {}
@@ -121,6 +123,14 @@ def compared(targets: Sequence[str], asked: Asked, show: Show) -> Compared:
     _same_rows(columns)
     cuts = sliced(ground.rows, list(dict.fromkeys([*(task.slices if task is not None else ()), *asked.slices])))
     return Compared(columns, _cells(columns), _parts(cuts, columns), verdicts, looks)
+
+
+def _refuse_apart(places: Sequence[Target]) -> None:
+    """Raises DataError, before anything is asked, for runs that say numbers beside runs that say something else."""
+    numbers = {one.name: isinstance(one.recipe.objective, Regress) for one in places if one.recipe is not None}
+    if len(set(numbers.values())) > 1:
+        one, other = (next(name for name, said in numbers.items() if said is which) for which in (True, False))
+        raise DataError(f"{one} answers with numbers and {other} does not, so no rows fit both; evaluate them apart")
 
 
 def _stated(asked: Asked) -> TaskOptions | None:

@@ -137,7 +137,7 @@ def prepare(
     mixed = read_mixed(recipe, model, asked, show)
     task = infer([e for part in PARTS for e in splits[part]], judging(recipe), tokenizer=model.tokenizer)
     task = headed_task(task, recipe)
-    facts = head_facts(recipe, kept, task) if has_head(recipe) else None
+    facts = head_facts(recipe, kept, [e for rows in judged.values() for e in rows], task) if has_head(recipe) else None
     own = [one.sequence for row in fit for one in row] if facts is None else head_sequences(kept, fit, facts)
     sequences, mixture = mixed_sequences(own, mixed, recipe)
     if mixture is not None:
