@@ -137,6 +137,13 @@ def test_a_run_that_says_numbers_is_judged_with_no_other_and_on_nothing_else(num
         assert "add rows of it to train" not in done.output
 
 
+def test_that_a_head_does_not_go_on_is_said_once(numbers, rows, tmp_path):
+    more = ["--from", numbers[0], "--add", rows, "--input", "text", "--output", "label", "--run", tmp_path / "next"]
+    done = luthier("train", *more, "--dry-run")
+    assert done.exit_code == 2
+    assert done.output.count("does not go on to other rows") == 1
+
+
 def test_a_test_row_that_is_no_number_is_refused_before_the_run(base, numbers, tmp_path):
     test = tmp_path / "test.csv"
     test.write_text("text,label\ntick,1\ntick tick,many\n")

@@ -92,7 +92,7 @@ def _fitting(recipe: Recipe) -> Tuned:
     run = Path(recipe.parent)
     parent = find_tuned(run)
     own, theirs = _named(recipe), _named(recipe_of(run))
-    headed = [name for name, one in (("this run", recipe), (str(run), recipe_of(run))) if has_head(one)]
+    headed = [name for name, one in ((str(run), recipe_of(run)), ("this run", recipe)) if has_head(one)][:1]
     problems = [f"{one} answers by a linear head, which does not go on to other rows; train anew" for one in headed]
     problems += [
         f"model.{name} is {getattr(recipe.model, name)!r}, and {getattr(parent.options, name)!r} in {run}; "
