@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 import luthier as library
 from luthier.cli import app
+from luthier.errors import GateError
+from luthier.export import Merged, prove
 
 
 def luthier(*words: object):
@@ -127,6 +129,23 @@ def test_numbers_are_learned_by_a_head_and_judged_by_their_distance(numbers):
     assert "rests on mean absolute error" in page
     assert "loss –" not in page
     assert not [word for word in ("perplexity", "nats a token") if word in done.output + page]
+
+
+@pytest.mark.parametrize("which", ["labels", "numbers"])
+def test_an_export_is_proved_by_what_its_head_answers(run, numbers, tmp_path, which):
+    headed, out = (run if which == "labels" else numbers[0]), tmp_path / "out"
+    done = luthier("export", headed, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "answers of its head are the same" in done.output
+    told = prove(headed, out, format=Merged())
+    assert (told.same, told.kind) == (told.rows, "answers of its head")
+    head = load_file(out / "head.safetensors")
+    save_file({name: -value for name, value in head.items()}, out / "head.safetensors")
+    with pytest.raises(GateError, match="answers of its head part"):
+        prove(headed, out, format=Merged())
+    (out / "head.json").unlink()
+    with pytest.raises(GateError, match="head that answers is not in it"):
+        prove(headed, out, format=Merged())
 
 
 def test_a_run_that_says_numbers_is_judged_with_no_other_and_on_nothing_else(numbers, run, rows):

@@ -28,7 +28,7 @@ def headed(
     margin: nats below the likeliest label down to which the others are told; 0 tells none. A label's loss is in nats
     and a number's is half its squared error in spreads of the training rows: both for each row, as they are learned.
     """
-    out = _outputs(model, questions, budget=budget, progress=progress)
+    out = outputs(model, questions, budget=budget, progress=progress)
     if not head.labels:
         values = out[:, 0] * head.spread + head.mean
         said = [Answer(_written(value)) for value in values.tolist()]
@@ -43,7 +43,7 @@ def headed_text(model: Model, head: LeafHead, example: Example, prompt: Sequence
     """The head's answer to one prompt."""
     question = Question(example, np.array(prompt, np.int64), ())
     with evaluating(model):
-        (row,) = _outputs(model, [question], budget=len(prompt) + 1, progress=lambda *_: None)
+        (row,) = outputs(model, [question], budget=len(prompt) + 1, progress=lambda *_: None)
     return head.labels[int(row.argmax())] if head.labels else _written(float(row[0]) * head.spread + head.mean)
 
 
@@ -56,8 +56,8 @@ def number_of(example: Example) -> float:
     return found
 
 
-def _outputs(model: Model, questions: Sequence[Question], *, budget: int, progress: Progress) -> NDArray[np.float64]:
-    """What the head says of each question: (q, k)."""
+def outputs(model: Model, questions: Sequence[Question], *, budget: int, progress: Progress) -> NDArray[np.float64]:
+    """What the head says of each question: (q, k), log-probabilities of its labels or numbers in spreads."""
     found: dict[int, list[float]] = {}
     for members in cut([_read(at, one) for at, one in enumerate(questions)], budget=budget):
         scores = forward(model, pack(members), needs=frozenset({"head"}))

@@ -5,6 +5,7 @@
     stop tokens              same set                 its own generation settings
     log-probabilities        within the tolerance     one row at a time, no cache, nothing shared
     greedy answers           same, or part at a tie   `generate`, with its own settings
+    or those of a head       same, or part at a tie   its own head, on transformers' own hidden states
 
 Both sides compute in float32, so that a difference is the export's and not the machine's. Where the base can be
 switched on, the export has to lie well nearer to the tuned model than the base does: neither a merge that was forgotten
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +33,7 @@ from luthier.export.rows import rows_of
 from luthier.export.truth import Floats, Trial, Truth, ask
 from luthier.methods.tuned import find_tuned, open_found
 from luthier.model.forward import evaluating
+from luthier.model.leaf import LeafHead, read_head
 from luthier.model.load import Model
 from luthier.types import Example
 
@@ -52,10 +55,13 @@ class Parity:
     """Mean difference of the base from the tuned model on the same tokens; None where there is no base to switch on."""
     answers: int
     same: int
-    """Greedy answers that are the same to the token."""
+    """Greedy answers that are the same to the token; a head's that are the same label or, within the tolerance, number.
+    """
     ties: int
-    """Answers that part where two tokens are as likely as the tolerance can tell."""
+    """Answers that part where two tokens, or labels, are as likely as the tolerance can tell."""
     tolerance: Tolerance
+    kind: str = "greedy answers"
+    """What was compared."""
 
     @property
     def sentence(self) -> str:
@@ -65,7 +71,7 @@ class Parity:
         return (
             f"{self.tokens} log-probabilities of {self.rows} rows differ by {self.mean:.2g} nats on average "
             f"(allowed {self.tolerance.mean:g}) and {self.largest:.2g} at most (allowed {self.tolerance.largest:g})"
-            f"{base}; {self.same} of {self.answers} greedy answers are the same{ties}"
+            f"{base}; {self.same} of {self.answers} {self.kind} are the same{ties}"
         )
 
     @property
@@ -77,7 +83,7 @@ class Parity:
         elif self.base is not None and self.base > AGREES and self.mean > CONTROL * self.base:
             found.append("rounding swallows what was learned; export float32, or the adapter")
         if self.same + self.ties < self.answers:
-            found.append(f"{self.answers - self.same - self.ties} greedy answers part where nothing is close")
+            found.append(f"{self.answers - self.same - self.ties} {self.kind} part where nothing is close")
         return tuple(found)
 
 
@@ -115,7 +121,10 @@ def hold(truth: Truth, folder: Path, *, format: Format, device: Literal["auto", 
         _hold_stop(truth, settings)
         export = format.read(folder, device=device)
         tolerance = format.tolerance(folder)
-    found = _compared(truth, export, tolerance)
+        head = read_head(folder)
+    if truth.head is not None and head is None:
+        raise GateError("the linear head that answers is not in it; export again")
+    found = _compared(truth, export, head, tolerance)
     if found.failures:
         raise GateError(f"{'; '.join(found.failures)}. {found.sentence}")
     return found
@@ -150,9 +159,14 @@ def _hold_stop(truth: Truth, settings: GenerationConfig) -> None:
         raise GateError(f"{wanted}, and on {stated} in generation_config.json; export again")
 
 
-def _compared(truth: Truth, export: Model, tolerance: Tolerance) -> Parity:
+def _compared(truth: Truth, export: Model, head: LeafHead | None, tolerance: Tolerance) -> Parity:
     apart = np.abs(_logprobs(export, truth.rendered) - truth.logprobs)
-    gaps = [_gap(export, truth, at) for at in range(len(truth.answers))]
+    if truth.head is not None and head is not None:
+        gaps = [
+            _head_gap(export, head, row, said, tolerance) for row, said in zip(truth.rendered, truth.head, strict=True)
+        ]
+    else:
+        gaps = [_gap(export, truth, at) for at in range(len(truth.answers))]
     return Parity(
         rows=len(truth.rendered),
         tokens=len(apart),
@@ -163,6 +177,7 @@ def _compared(truth: Truth, export: Model, tolerance: Tolerance) -> Parity:
         same=sum(gap is None for gap in gaps),
         ties=sum(gap is not None and gap <= tolerance.tie for gap in gaps),
         tolerance=tolerance,
+        kind="greedy answers" if truth.head is None else "answers of its head",
     )
 
 
@@ -192,6 +207,21 @@ def _gap(export: Model, truth: Truth, at: int) -> float | None:
     logprobs = _next(export, [*prompt, *words[:common]])[-1]
     wanted = said.tokens[common : common + 1] or sorted(truth.stop)
     return float(logprobs.max() - logprobs[wanted].max())
+
+
+def _head_gap(export: Model, head: LeafHead, row: Rendered, said: Floats, tolerance: Tolerance) -> float | None:
+    """How much likelier the head finds its own label than the true one, in nats; None for the same answer.
+
+    A number is the same within the mean tolerance, in spreads of the training rows' numbers, and else at no tie.
+    """
+    ids = torch.tensor([_prompt(row)], device=export.device)
+    with evaluating(export):
+        state = export.network(input_ids=ids, use_cache=False, output_hidden_states=True).hidden_states[-1][0, -1:]
+        own = head.to(state.device)(state)[0].double().cpu().numpy()
+    if not head.labels:
+        return None if abs(own[0] - said[0]) <= tolerance.mean else inf
+    best = int(said.argmax())
+    return None if own.argmax() == best else float(own.max() - own[best])
 
 
 def _answer(export: Model, prompt: Sequence[int], limit: int) -> list[int]:

@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from luthier.batch import cut, pack
 from luthier.data.render import Rendered, render
 from luthier.errors import GateError
+from luthier.evaluate.headed import outputs
+from luthier.evaluate.question import Question
+from luthier.evaluate.run import silent
 from luthier.methods.method import adapted, switched_off
 from luthier.model.forward import evaluating, forward
 from luthier.model.generate import Generated, generate
+from luthier.model.leaf import leaf_head
 from luthier.model.load import Model
 from luthier.types import Example
 
@@ -47,8 +51,10 @@ class Truth:
     """(m,) of every learned token, row by row."""
     base: Floats | None
     """(m,) the same from the base, where what was learned can be switched off."""
+    head: Floats | None
+    """(r, k) what a linear head says of each row; None where there is none."""
     answers: tuple[Generated, ...]
-    """To the first of the rows, greedily."""
+    """To the first of the rows, greedily; none where a head answers."""
     stop: frozenset[int]
     max_new_tokens: int
 
@@ -70,10 +76,19 @@ def ask(model: Model, examples: Sequence[Example], trial: Trial) -> Truth:
         rendered=rendered,
         logprobs=_logprobs(model, rendered),
         base=_base(model, rendered),
-        answers=tuple(generate(model, prompts, max_new_tokens=room)),
+        head=_head(model, kept, rendered),
+        answers=tuple(generate(model, prompts, max_new_tokens=room)) if leaf_head(model.network) is None else (),
         stop=model.stop,
         max_new_tokens=room,
     )
+
+
+def _head(model: Model, examples: Sequence[Example], rendered: Sequence[Rendered]) -> Floats | None:
+    if leaf_head(model.network) is None:
+        return None
+    asked = [Question(one, row.sequence.tokens[: row.prompt], ()) for one, row in zip(examples, rendered, strict=True)]
+    with evaluating(model):
+        return outputs(model, asked, budget=BUDGET, progress=silent)
 
 
 def _base(model: Model, rendered: Sequence[Rendered]) -> Floats | None:

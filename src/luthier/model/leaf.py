@@ -83,19 +83,27 @@ def save_head(network: nn.Module, folder: Path) -> None:
     (folder / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def restore_head(network: PreTrainedModel, folder: Path) -> None:
-    """Loads a saved head, into the network's own if it has one; nothing where none was saved.
-
-    Raises ModelError where it cannot be read or does not fit.
-    """
+def read_head(folder: Path) -> LeafHead | None:
+    """A saved head by itself; None where none was saved. Raises ModelError where it cannot be read."""
     if not (folder / FACTS).is_file():
-        return
+        return None
     try:
         facts, tensors = json.loads((folder / FACTS).read_text(encoding="utf-8")), load_file(folder / WEIGHTS)
         saved = LeafHead(tensors["weight"].shape[1], facts["labels"], mean=facts["mean"], spread=facts["spread"])
         saved.linear.load_state_dict(tensors)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: its head cannot be read ({error}); use another checkpoint") from error
+    return saved
+
+
+def restore_head(network: PreTrainedModel, folder: Path) -> None:
+    """Loads a saved head, into the network's own if it has one; nothing where none was saved.
+
+    Raises ModelError where it cannot be read or does not fit.
+    """
+    saved = read_head(folder)
+    if saved is None:
+        return
     width = network.config.get_text_config().hidden_size
     if saved.linear.in_features != width:
         raise ModelError(f"{folder}: its head reads {saved.linear.in_features} numbers; the network has {width}")
@@ -105,4 +113,4 @@ def restore_head(network: PreTrainedModel, folder: Path) -> None:
     elif own.labels != saved.labels:
         raise ModelError(f"{folder}: its head knows other labels than the network's")
     else:
-        own.linear.load_state_dict(tensors)
+        own.linear.load_state_dict(saved.linear.state_dict())
