@@ -1,9 +1,9 @@
 """`python bench/methods.py`: every method at its own best rate, on two tasks and over three seeds.
 
-The rate is chosen on banking77's validation rows by the first seed: from the method's usual one up or down by factors of
-about three, until the next is no better; banking77 (10 rows a label) and E2E (sentences about restaurants) are then learned at that rate with three
-seeds, by ordinary `luthier train` runs in .bench/methods. A finished run is not taken again, a stopped one goes on, and
-the page, docs/methods.md, is written after every method.
+The rate is chosen on banking77's validation rows by the first seed: from the method's usual one up, or else down, by
+factors of about three, until the next is no better. banking77 (10 rows a label) and E2E (sentences about restaurants)
+are then learned at that rate with three seeds, by ordinary `luthier train` runs in .bench/methods. A finished run is
+not taken again, a stopped one goes on, and the page, docs/methods.md, is written after every method.
 """
 
 from __future__ import annotations
