@@ -6,6 +6,7 @@ A name in recipes is a key of `metrics`, `json_schema=FILE`, or `module:function
 from __future__ import annotations
 
 from importlib import import_module
+from math import inf
 from pathlib import Path
 
 from luthier.errors import RecipeError
@@ -30,7 +31,7 @@ metrics: dict[str, Metric] = {
     "numeric": Mean(numeric),
     "mae": Regression(mean_absolute_error),
     "rmse": Regression(root_mean_squared_error),
-    "r2": Regression(explained, top=1.0, better="higher"),
+    "r2": Regression(explained, top=1.0, bottom=-inf, better="higher"),
     "rouge1": Mean(rouge1),
     "rouge2": Mean(rouge2),
     "rougeL": Mean(rouge_l),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def validation_json(prepared: Prepared, found: Evaluation | None) -> Json:
     metrics = dict(found.metrics)
     if "loss" not in metrics:  # a head's, which is no metric beside a base's but is one of the run's own
         draw = np.random.default_rng(found.seed)
-        metrics["loss"] = interval(held_out.sample, resamples=found.resamples, rng=draw)
+        metrics["loss"] = interval(replace(held_out.sample, scale=(0.0, inf)), resamples=found.resamples, rng=draw)
     return {
         "n": len(found.rows),
         "metrics": {name: interval_json(one) for name, one in metrics.items()},
