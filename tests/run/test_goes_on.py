@@ -177,3 +177,14 @@ def test_what_does_not_fit_is_told(words, said, parent, new, tmp_path):
     done = luthier("train", *(named.get(word, word) for word in words), "--run", tmp_path / "run", "--dry-run")
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
+
+
+def test_a_run_that_is_not_there_is_missed_before_its_rows_are_read(parent, tmp_path):
+    """What the columns mean is the parent's to say, so without it the rows are not to blame."""
+    (tmp_path / "new.csv").write_text("said,kind\nquack,duck\nhoot,owl\n")
+    done = luthier("train", "--from", "nowhere", "--add", tmp_path / "new.csv", "--run", tmp_path / "run")
+    assert done.exit_code == 2
+    assert "nowhere: no such run folder" in " ".join(done.output.split())
+    assert "--input" not in done.output
+    there = luthier("train", "--from", parent, "--add", tmp_path / "new.csv", "--run", tmp_path / "run")
+    assert "new.csv" in there.output, "control: with the run there the columns are told of"

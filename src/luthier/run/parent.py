@@ -45,6 +45,12 @@ def begun(recipe: Recipe, model: Model | None = None) -> Model:
     return model
 
 
+def check_parent(recipe: Recipe) -> None:
+    """Raises RecipeError where the run that the recipe goes on from does not fit, RunError where there is none."""
+    if recipe.parent:
+        _fitting(recipe)
+
+
 def attached(recipe: Recipe) -> bool:
     """Whether `begun` attached the method already."""
     return bool(recipe.parent) and recipe.method.removable

@@ -30,7 +30,7 @@ from luthier.run.earlier import Earlier, read_earlier
 from luthier.run.fitting import fitting, right_answers, whole, with_right
 from luthier.run.headed import HeadFacts, has_head, head_facts, head_sequences, headed_task, judging
 from luthier.run.mixed import Mixed, mixed_sequences, read_mixed, told_mixture
-from luthier.run.parent import attached, begun
+from luthier.run.parent import attached, begun, check_parent
 from luthier.run.parent import told as told_parent
 from luthier.run.replay import Replayed, replayed
 from luthier.run.show import Show
@@ -103,6 +103,7 @@ def prepare(
     folder: a run that goes on, whose replay is read. taste: a few rows of replay stand for all that would be made.
     model: the recipe's, where it is open already.
     """
+    check_parent(recipe)
     readings, splits = read_splits(recipe.data)
     splits, wrong = with_right(splits)
     show.say(_told(readings, splits))
