@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -186,3 +187,10 @@ def test_the_page_ranks_trials_by_what_decides_and_draws_the_rates():
     chart = rate_chart(SEARCH_CONFIRMED)
     assert len(chart.marks) == len(SEARCH_CONFIRMED.trials) - 1, "the failed one has no value"
     assert {mark.style for mark in chart.marks} == {"own", "winner", "stopped", "complete"}
+
+
+def test_the_legend_names_only_what_is_drawn():
+    drawn = replace(SEARCH_CONFIRMED, trials=tuple(replace(one, own=False) for one in SEARCH_CONFIRMED.trials))
+    assert "the recipe's own</span>" in render(SEARCH_CONFIRMED)
+    assert "the recipe's own</span>" not in render(drawn)
+    assert "went to its end</span>" in render(drawn)

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from luthier.errors import RecipeError, RunError
 from luthier.search.journal import mend
 from luthier.search.options import SearchOptions
-from luthier.search.space import Among, Between
+from luthier.search.space import Among, Between, outside
 from luthier.search.study import Study, suggested
 
 SPACE = (Between("train.lr", 1e-5, 1e-1, log=True), Among("method.rank", (4, 8, 16)))
@@ -66,10 +66,14 @@ def test_the_recipe_comes_first_and_then_its_learning_rate_alone(tmp_path):
 
 def test_a_setting_of_the_recipe_outside_the_space_is_drawn(tmp_path):
     study = opened(tmp_path, trials=2)
-    study.enqueue({"train.lr": 1.0, "method.rank": 16})
+    own = {"train.lr": 1.0, "method.rank": 16}
+    study.enqueue(own)
     first = carried_out(study)[0].params
     assert 1e-5 <= first["train.lr"] <= 1e-1
     assert first["method.rank"] == 16
+    assert "train.lr=1.0 (log(1e-05, 0.1) is tried)" in outside(SPACE, own)
+    assert "method.rank" not in outside(SPACE, own)
+    assert outside(SPACE, OWN) == ""
 
 
 @pytest.mark.parametrize("pruner", ["asha", "hyperband"])

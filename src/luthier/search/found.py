@@ -18,7 +18,7 @@ from luthier.report import figures
 from luthier.report.search import Confirmation, SearchFound, TrialLine, Weight
 from luthier.search.confirm import Confirmed
 from luthier.search.shared import Shared
-from luthier.search.space import Scalar, Settings
+from luthier.search.space import Scalar, Settings, outside
 from luthier.search.study import Study
 from luthier.search.trial import REASON
 from luthier.train.forecast import forecast
@@ -85,7 +85,10 @@ def found(
     return SearchFound(
         title=folder.name,
         word=word,
-        sentences=tuple(_sentences(study, winner, confirmed, metric, shared, several=several)),
+        sentences=(
+            *_sentences(study, winner, confirmed, metric, shared, several=several),
+            *filter(None, [outside(study.space, own)]),
+        ),
         metric=metric,
         higher_is_better=higher,
         objectives=study.options.objectives,

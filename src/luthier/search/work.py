@@ -33,7 +33,7 @@ from luthier.search.confirm import Confirmed, confirm
 from luthier.search.found import Winner, found, winner_of
 from luthier.search.journal import held
 from luthier.search.shared import Shared
-from luthier.search.space import Dimension, Settings, Stated, own_settings, usual_space
+from luthier.search.space import Dimension, Settings, Stated, outside, own_settings, usual_space
 from luthier.search.study import Claimed, Study
 from luthier.search.trial import Ended, carry_out, clear, looks_per_epoch, measured
 from luthier.train.log import spoken
@@ -74,6 +74,8 @@ def search(recipe: Recipe, asked: Stated, folder: Path, *, show: Show) -> Search
         clear(ended)
     shared = Shared(prepared)
     show.say(_begun(study, folder))
+    if apart := outside(space, own):
+        show.say(apart)
     show.say(_a_trial(shared, asked.options.looks))
     if not run_trials(study, shared, show):
         show.say(f"stopped; every trial is kept; go on: luthier search --resume {folder}")
