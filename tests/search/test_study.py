@@ -14,6 +14,7 @@ from luthier.search.journal import mend
 from luthier.search.options import SearchOptions
 from luthier.search.space import Among, Between, outside
 from luthier.search.study import Study, suggested
+from luthier.search.work import at_most
 
 SPACE = (Between("train.lr", 1e-5, 1e-1, log=True), Among("method.rank", (4, 8, 16)))
 OWN = {"train.lr": 1e-4, "method.rank": 16}
@@ -227,6 +228,17 @@ def test_a_budget_ends_the_search_over_all_its_sittings(tmp_path, budget, trials
             if claimed is not None:
                 ended(study, claimed)
     assert len(carried_out(opened(tmp_path, **options))) == trials
+
+
+@pytest.mark.parametrize(
+    ("budget", "seconds"),
+    [({"trials": 5}, 30), ({"trials": None, "minutes": 2}, 126), ({"trials": None, "tokens": 1000}, 26)],
+)
+def test_what_all_trials_take_at_the_most_is_the_budgets(tmp_path, budget, seconds):
+    """A token takes 0.02 s, a trial 6 s; the last one may run over minutes and tokens."""
+    assert at_most(opened(tmp_path, **budget), 0.02, 6.0) == pytest.approx(seconds)
+    both = opened(tmp_path / "both", **{**budget, "trials": 2})
+    assert at_most(both, 0.02, 6.0) == pytest.approx(12), "what ends first"
 
 
 def test_settings_tried_before_are_known(tmp_path):

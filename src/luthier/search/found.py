@@ -79,6 +79,7 @@ def found(
     best = tuple(one.number for one in study.study.best_trials) if several else ()
     importance, how = _importance(study)
     word = _word(winner, confirmed, several=several, higher=higher)
+    keep = winner is None or winner.own or word in ("nothing better", "worse")
     made = shared.whole
     replay = made.replayed.replay if made.replayed is not None else None
     whole = forecast(made.sequences, made.recipe.train, replay, made.mixture).distinct
@@ -104,7 +105,8 @@ def found(
         distinct=spent.distinct,
         logical=spent.logical,
         full_trials=spent.distinct / max(1, whole),
-        use="" if winner is None or winner.own else use_line(folder, winner.settings),
+        use="" if winner is None else use_line(folder, {} if keep else winner.settings),
+        keep=keep,
     )
 
 

@@ -195,7 +195,7 @@ def _hooks(mine: Prepared, rate: float, seen: list[Losses], show: Show) -> Hooks
 
     made = hooks(
         mine,
-        stepped=lambda record: show.stage(f"rate {rate:.3g}", record.step, record.steps),
+        stepped=lambda record: show.stage(f"rate {rate:.3g}", record.step, record.steps, unit="step"),
         evaluated=evaluated,
         say=lambda sentence: None,
     )
