@@ -110,7 +110,7 @@ SPOILED: dict[str, Callable[[Model], None]] = {
     "random while training (a dropout": with_dropout,
     "longest row": with_stretched_positions,
     "unshared, because turned off": with_sharing_off,
-    "what comes before them learns": with_learned_embeddings,
+    "what goes into them learns": with_learned_embeddings,
     "does not run from there": with_a_memory,
 }
 
@@ -130,8 +130,8 @@ def test_where_every_layer_learns_there_is_no_cut_and_nothing_to_tell(method: Me
     assert (found.layer, found.reason) == (0, "")
 
 
-def test_learned_positions_are_told_as_what_comes_before() -> None:
-    assert "before them learns" in find_cut(opened("gpt2", Freeze(layers=2))).reason
+def test_learned_positions_are_told_as_what_goes_into_them() -> None:
+    assert "goes into them learns" in find_cut(opened("gpt2", Freeze(layers=2))).reason
 
 
 def test_examining_leaves_the_network_as_it_was() -> None:

@@ -83,6 +83,12 @@ def test_a_run_begins_with_its_parents_weights_and_calls_them_the_base(parent, s
             parameter.zero_()
     assert not torch.equal(logits(tuned.network), logits(base.network))  # the parent is not the untuned model
     assert f"goes on from {parent}" in output
+    assert "is not watched" not in output
+
+
+def test_where_forgetting_is_not_measured_it_is_said_that_nothing_is_watched(parent, child):
+    _, output = child
+    assert f"the test rows of {parent} neither (forgetting.measure is false)" in output
 
 
 def test_what_the_parent_was_tested_on_is_watched(parent, still):

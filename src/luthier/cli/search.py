@@ -39,7 +39,9 @@ def search(
         list[str] | None, typer.Option(help="quality, time or size; several make a list instead of a winner.")
     ] = None,
     pruner: Annotated[str | None, typer.Option(help="asha, hyperband or none.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Seeds of the confirmation on the test rows; 0 for none.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Seeds of the confirmation on the test rows: 3 or more, or 0 for none.")
+    ] = None,
     storage: Annotated[
         str | None, typer.Option(help="Database URL that machines share; by default a journal in the folder.")
     ] = None,

@@ -90,7 +90,10 @@ def told(recipe: Recipe) -> str:
     """What a person should know of the parent."""
     run = Path(recipe.parent)
     verdict = read_json(run / "report.json")["verdict"]
-    return f"goes on from {run} ({verdict['word']}); 'base' and 'before' below are that run's model"
+    said = f"goes on from {run} ({verdict['word']}); 'base' and 'before' below are that run's model"
+    if recipe.forgetting.measure:
+        return said
+    return f"{said}\nwhat it forgets is not watched, the test rows of {run} neither (forgetting.measure is false)"
 
 
 def _fitting(recipe: Recipe) -> Tuned:

@@ -21,6 +21,7 @@ from luthier.data.split import PARTS, SplitOptions, split
 from luthier.errors import ModelError
 from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.methods import Peft, keep_base
+from luthier.methods.known import described
 from luthier.methods.tuner import examine
 from luthier.model.leaf import attach_head
 from luthier.model.load import Model
@@ -196,8 +197,23 @@ def attach(prepared: Prepared, show: Show) -> None:
     if prepared.head is not None:
         width = int(model.network.config.get_text_config().hidden_size)
         attach_head(model.network, prepared.head.made(width)).start(recipe.train.seed)
+    if said := _elsewhere(recipe):
+        show.say(said)
     if "divergence" in recipe.objective.needs:
         keep_base(model, recipe.method, goes_on=bool(recipe.parent))
+
+
+def _elsewhere(recipe: Recipe) -> str:
+    """That a method starts elsewhere than the base; empty where it starts as that, or goes on from a run."""
+    method = recipe.method
+    if method.starts_as_base or recipe.parent:
+        return ""
+    if isinstance(method, Peft):
+        return f"peft:{method.kind} may start elsewhere than the base: step 0 may not be the untuned model"
+    return (
+        f"{described(method)['name']} does not start as the base: what it puts beside it acts from the beginning, so "
+        "step 0 is not the untuned model, which is what 'before tuning' asks"
+    )
 
 
 def _too_long(left: LeftOut) -> Issue:
