@@ -162,5 +162,5 @@ def test_lora_adapts_the_layers_from_the_first_one_on_alone() -> None:
 
 
 def test_lora_refuses_a_first_layer_that_is_not_there() -> None:
-    with pytest.raises(ModelError, match="first_layer: 3, but LlamaForCausalLM has layers 0 to 2"):
+    with pytest.raises(ModelError, match=r"method\.first_layer: 3, but LlamaForCausalLM has layers 0 to 2"):
         LoRA(first_layer=3).attach(families.network("llama"), dtype=torch.float32)
