@@ -86,6 +86,14 @@ def test_one_group_tells_nothing_and_says_so() -> None:
     assert verdict_json(verdict)["difference"]["low"] is None
 
 
+def test_rows_too_few_to_show_anything_are_not_called_equal() -> None:
+    for few, word in ((5, "not enough rows to tell"), (6, "no difference")):
+        one, other = (chosen(GOLD[:few], GOLD[:few]) for _ in range(2))
+        assert compare(one, other).word == word
+    few = compare(*(chosen(GOLD[:2], GOLD[:2]) for _ in range(2)))
+    assert few.sentence.endswith("on 2 rows. 2 rows say nothing of others; it takes 6 at the least.")
+
+
 def test_better_is_said_only_when_the_interval_excludes_zero_and_the_test_agrees() -> None:
     words = set()
     for seed in range(40):

@@ -277,3 +277,21 @@ def test_swapping_many_rows_holds_little_at_a_time() -> None:
     few = swapped(sample(np.zeros(4000)).statistics, sample(change).statistics, mean, 2000, rng())
     z = abs(change.mean()) / (np.sqrt((change**2).sum()) / 4000)
     assert few == pytest.approx(2 * scipy_stats.norm.sf(z), abs=0.04)
+
+
+def test_a_few_rows_never_carry_an_interval_off_the_scale_of_the_score():
+    rows = np.array([[0.2, 1.0], [0.9, 1.0], [1.0, 1.0]])
+    free = Sample(rows, lambda totals: totals[:, 0] / totals[:, 1])
+    ends = replace(free, scale=(0.0, 1.0))
+    unbound, bound = (interval(one, resamples=50, rng=rng()) for one in (free, ends))
+    assert unbound.low < 0
+    assert unbound.high > 1
+    assert (bound.low, bound.high) == (0.0, 1.0)
+    other = replace(ends, statistics=np.array([[0.9, 1.0], [0.1, 1.0], [0.0, 1.0]]))
+    assert paired(ends, other, resamples=50, rng=rng()).low == -1.0
+
+
+def test_a_few_rows_that_leave_the_score_alone_do_not_make_it_certain():
+    alike = Sample(np.array([[0.5, 1.0]] * 3), lambda totals: totals[:, 0] / totals[:, 1], scale=(0.0, 1.0))
+    found = interval(alike, resamples=50, rng=rng())
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)

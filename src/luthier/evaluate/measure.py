@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp, fsum, log
+from math import exp, fsum, inf, log
 
 import numpy as np
 
@@ -99,20 +99,22 @@ def samples(rows: Sequence[Row], task: Task, *, only: str | None = None) -> dict
     for name in task.metrics if only is None else {only} & set(task.metrics):
         if name in PREFERENCES:
             wins = np.array([(row.scores[name], 1.0) for row in rows])
-            found[name] = Sample(wins, _share, together)
+            found[name] = Sample(wins, _share, together, (0.0, 1.0))
             continue
         metric = named(name)
-        found[name] = Sample(metric.statistics(texts, references), metric.score, together)
+        scale = (metric.bottom, metric.top)
+        found[name] = Sample(metric.statistics(texts, references), metric.score, together, scale)
     if task.kind == "number":  # a squared error and the nats of a written number are no two of a kind
         return found
     losses = np.array([(row.scores["loss"] * row.tokens, row.tokens) for row in rows])
-    found |= {"loss": Sample(losses, _share, together), "perplexity": Sample(losses, _perplexity, together)}
+    found["loss"] = Sample(losses, _share, together, (0.0, inf))
+    found["perplexity"] = Sample(losses, _perplexity, together, (1.0, inf))
     if all(row.bytes > 0 for row in rows):
         bits = np.array([(row.scores["loss"] * row.tokens / log(2), row.bytes) for row in rows])
-        found["bits_per_byte"] = Sample(bits, _share, together)
+        found["bits_per_byte"] = Sample(bits, _share, together, (0.0, inf))
     if task.kind == "text" and all(row.finished is not None for row in rows):
         ended = np.array([(float(row.finished is True), 1.0) for row in rows])
-        found["stop_rate"] = Sample(ended, _share, together)
+        found["stop_rate"] = Sample(ended, _share, together, (0.0, 1.0))
     return found if only is None else {only: found[only]}
 
 
@@ -123,7 +125,7 @@ def class_samples(rows: Sequence[Row]) -> dict[str, Sample]:
     found: dict[str, Sample] = {}
     for label in sorted(set(gold)):
         given, had = (np.array([one == label for one in column], dtype=np.float64) for column in (said, gold))
-        found[label] = Sample(np.column_stack((2 * given * had, given + had)), _share, together)
+        found[label] = Sample(np.column_stack((2 * given * had, given + had)), _share, together, (0.0, 1.0))
     return found
 
 

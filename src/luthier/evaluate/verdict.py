@@ -16,7 +16,7 @@ from luthier.stats import FEWEST, Difference, Interval, clusters, paired_all, ro
 from luthier.words import counted, spelled
 
 Word: TypeAlias = Literal["better", "worse", "no difference", "not enough rows to tell"]
-"""No difference is said only where the two came out equal on every row."""
+"""No difference is said only where the two came out equal on every row, of which there are FEWEST or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def compare(base: Evaluation, tuned: Evaluation) -> Verdict:
     name, n = tuned.task.primary, len(tuned.rows)
     difference = differences(base, tuned, only=name)[name]
     needed = None if difference.seen or isinf(difference.low) else rows_needed(difference, n)
-    word = _word(difference, name)
+    word = _word(difference, name, groups=_groups(tuned))
     sentence = _sentence(word, base, tuned, difference, needed)
     return Verdict(word, name, base.primary, tuned.primary, difference, n, needed, sentence)
 
@@ -79,8 +79,8 @@ def _check(base: Evaluation, tuned: Evaluation) -> None:
         raise ShapeError(f"base has {len(base.rows)} rows, tuned {len(tuned.rows)}; evaluate both on the same rows")
 
 
-def _word(difference: Difference, metric: str) -> Word:
-    if not difference.differing:
+def _word(difference: Difference, metric: str, *, groups: int) -> Word:
+    if not difference.differing and groups >= FEWEST:
         return "no difference"
     if not difference.seen:
         return "not enough rows to tell"
@@ -97,10 +97,14 @@ def _sentence(word: Word, base: Evaluation, tuned: Evaluation, found: Difference
         return f"No difference: {facts}; the two came out equal on all {_rows(tuned)}."
     if word != "not enough rows to tell":
         return f"The tuned model is {word}: {facts} ({size})."
-    if isinf(found.low):
-        return f"Not enough rows to tell: {facts}. One group says nothing of others; it takes {FEWEST} at the least."
+    if isinf(found.low) or not found.differing:
+        groups = _groups(tuned)
+        one = "row" if groups == n else "group"
+        few = f"One {one} says" if groups == 1 else f"{groups} {one}s say"
+        return f"Not enough rows to tell: {facts}. {few} nothing of others; it takes {FEWEST} at the least."
     visible = change(smallest_visible(found, n, n), name).lstrip("+")
-    return f"Not enough rows to tell: {facts} ({size}). {_advice(needed, n, visible)}"
+    both = " Better takes an interval without 0 and p < 0.05, both." if found.low > 0 or found.high < 0 else ""
+    return f"Not enough rows to tell: {facts} ({size}).{both} {_advice(needed, n, visible)}"
 
 
 def _advice(needed: int | None, n: int, visible: str) -> str:
@@ -116,9 +120,15 @@ def _span(found: Difference, name: str) -> str:
 
 
 def _rows(tuned: Evaluation) -> str:
-    index = clusters([row.group for row in tuned.rows])
-    grouped = "" if index is None else f" in {counted(int(index.max()) + 1, 'group')}"
+    alone = clusters([row.group for row in tuned.rows]) is None
+    grouped = "" if alone else f" in {counted(_groups(tuned), 'group')}"
     return f"{counted(len(tuned.rows), 'row')}{grouped}"
+
+
+def _groups(tuned: Evaluation) -> int:
+    """Rows that stand alone, and groups of those that do not."""
+    index = clusters([row.group for row in tuned.rows])
+    return len(tuned.rows) if index is None else int(index.max()) + 1
 
 
 def _p(p: float) -> str:

@@ -86,9 +86,9 @@ def holds_empty_answers_against_it(metric: Metric) -> None:
 
 
 def stays_in_bounds(metric: Metric) -> None:
-    """Every score is a finite number from 0 to `top`."""
+    """Every score is a finite number from `bottom` to `top`."""
     for text in (*_TEXTS, "", "x" * 2000):
         for right in (*_TEXTS, ""):
             got = overall(metric, [text], [(right,)])
             assert np.isfinite(got), f"{text!r} against {right!r} scored {got}"
-            assert 0 <= got <= metric.top * (1 + 1e-9), f"{text!r} against {right!r} scored {got}"
+            assert metric.bottom <= got <= metric.top * (1 + 1e-9), f"{text!r} against {right!r} scored {got}"

@@ -51,6 +51,7 @@ class MacroF1:
     weighted: bool = False
     """Whether a class counts by its rows instead."""
     top: float = 1.0
+    bottom: float = 0.0
     by_row: bool = False
     better: Better = "higher"
 
@@ -77,6 +78,7 @@ class Matthews:
     """
 
     top: float = 1.0
+    bottom: float = -1.0
     by_row: bool = False
     better: Better = "higher"
 

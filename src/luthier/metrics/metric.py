@@ -28,7 +28,12 @@ class Metric(Protocol):
 
     @property
     def top(self) -> float:
-        """The largest value; the smallest is 0, save for a correlation."""
+        """The largest value."""
+        ...
+
+    @property
+    def bottom(self) -> float:
+        """The smallest value: 0, save for a correlation and its like."""
         ...
 
     @property
@@ -60,6 +65,7 @@ class Mean:
 
     row: RowMetric
     top: float = 1.0
+    bottom: float = 0.0
     by_row: bool = True
     better: Better = "higher"
 

@@ -19,6 +19,7 @@ class Regression:
     of: Callable[[Floats], Floats]
     """Totals (b, 5) of `statistics` -> (b,)."""
     top: float = inf
+    bottom: float = 0.0
     better: Better = "lower"
     by_row: bool = False
 

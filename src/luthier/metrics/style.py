@@ -23,6 +23,7 @@ class LengthRatio:
     """Words of all answers over words of their references, each by the reference nearest in length; 1 is as long."""
 
     top: float = inf
+    bottom: float = 0.0
     by_row: bool = False
     better: Better = "neither"
 
@@ -52,6 +53,7 @@ class Distinct:
     repeated: bool = False
     """The share that stood in the answer before, instead: 1 minus the other."""
     top: float = 1.0
+    bottom: float = 0.0
     by_row: bool = False
     better: Better = "neither"
 

@@ -27,6 +27,7 @@ class Bleu:
     tokenize: str = "13a"
     """sacreBLEU's tokeniser; `char` for scripts written without spaces."""
     top: float = 100.0
+    bottom: float = 0.0
     by_row: bool = False
     better: Better = "higher"
 
@@ -51,6 +52,7 @@ class ChrF:
     """Corpus chrF2 (Popović 2015): character n-grams up to 6, recall counting twice; needs no tokeniser."""
 
     top: float = 100.0
+    bottom: float = 0.0
     by_row: bool = True
     better: Better = "higher"
 
@@ -72,6 +74,7 @@ class Ter:
     """Corpus TER (Snover et al. 2006): edits and shifts of words per 100 of a reference; 0 is best."""
 
     top: float = inf
+    bottom: float = 0.0
     by_row: bool = True
     better: Better = "lower"
 

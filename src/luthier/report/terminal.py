@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from luthier.report import figures
+from luthier.report import figures, texts
 from luthier.report.changed import Change
 from luthier.report.folder import read_run
 from luthier.report.page import NAME
@@ -39,7 +39,7 @@ def summary(run: Path) -> RenderableType:
 
 def _sentence(seen: View) -> Text:
     colour = {"better": "bold green", "worse": "bold red"}.get(seen.report.verdict.word, "bold yellow")
-    return Text(figures.visible(seen.sentence), style=colour)
+    return Text(texts.typeset(seen.sentence), style=colour)
 
 
 def _goes_on(seen: View) -> list[Text]:
@@ -81,7 +81,7 @@ def _forgotten(seen: View) -> list[Text]:
     found = seen.report.forgetting
     if found is None:
         return []
-    return [Text(figures.visible(found.sentence), style="bold red" if found.word == "forgot" else ""), Text()]
+    return [Text(texts.typeset(found.sentence), style="bold red" if found.word == "forgot" else ""), Text()]
 
 
 def _cost(seen: View) -> list[Text]:

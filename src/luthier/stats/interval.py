@@ -29,14 +29,17 @@ class Interval:
 def interval(sample: Sample, *, resamples: int, rng: np.random.Generator) -> Interval:
     """The score with its interval: Wilson's for a proportion, else by BCa bootstrap of whole groups.
 
-    With fewer than FEWEST groups Student's t over them takes the bootstrap's place; a single one tells nothing.
+    With fewer than FEWEST groups Student's t over them takes the bootstrap's place, cut off at the ends of the score's
+    scale; a single one, or several without which the score stays the same, tell nothing.
     """
     sums = sample.sums()
     if sample.is_proportion:
         return _proportion(sample, sums)
     value, left_out = sample.value, without_each(sample, sums)
     if len(sums) < FEWEST:
-        return Interval(value, *student(value, left_out))
+        low, high = student(value, left_out) if np.ptp(left_out) > 0 else (-inf, inf)
+        least, most = sample.scale
+        return Interval(value, max(least, low), min(most, high))
     return Interval(value, *bca(sample.score(resample(sums, resamples, rng)), value, left_out, reach(len(sums))))
 
 

@@ -119,8 +119,9 @@ def _difference(base: Sample, tuned: Sample, drawn: Floats, draws: int, rng: np.
         low, high = student(value, without_each(tuned, after) - without_each(base, before))
     else:
         low, high = percentile(drawn, reach(len(before)))
-    if base.is_proportion and tuned.is_proportion and isfinite(low):
-        low, high = max(low, -1.0), min(high, 1.0)
+    widest = 1.0 if base.is_proportion and tuned.is_proportion else base.scale[1] - base.scale[0]
+    if isfinite(low):
+        low, high = max(low, -widest), min(high, widest)
     if base.is_proportion and tuned.is_proportion and base.clusters is None:
         p = mcnemar(base.statistics[:, 0], tuned.statistics[:, 0])
     else:

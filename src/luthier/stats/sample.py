@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TypeAlias
 
 import numpy as np
@@ -30,6 +31,8 @@ class Sample:
     score: Score
     clusters: NDArray[np.int64] | None = None
     """(n,) index of the group each row belongs to; None where every row stands alone."""
+    scale: tuple[float, float] = (-inf, inf)
+    """The smallest and the largest value that the score can take."""
 
     @property
     def value(self) -> float:
