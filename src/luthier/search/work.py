@@ -26,7 +26,7 @@ from luthier.evaluate.forgetting import ForgettingOptions
 from luthier.evaluate.verdict import amount
 from luthier.recipe import Recipe, to_tree, to_yaml
 from luthier.report.search import SearchFound, setting, write
-from luthier.run.estimate import expect
+from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json, write_text
 from luthier.run.prepare import Prepared, prepare
 from luthier.run.show import Show
@@ -194,11 +194,8 @@ def _begun(study: Study, folder: Path) -> str:
 
 
 def _foreseen(study: Study, shared: Shared) -> str:
-    """What a trial that is not stopped early takes, measured on a micro-batch, and what all of it takes at the most."""
-    whole = shared.whole.recipe
-    recipe = measured(whole, looks_per_epoch(whole, study.options.looks))
-    with shared.trial(replace(recipe, forgetting=ForgettingOptions(measure=False))) as mine:
-        one = expect(mine)
+    """What a trial that is not stopped early takes, and what all of it takes at the most."""
+    whole, one = shared.whole.recipe, a_trial(shared, study.options.looks)
     longest = one.cost.seconds * most_epochs(whole, study.space) / whole.train.epochs
     asked, seeds = len(shared.whole.asked), study.options.seeds
     parts = [f"{spoken(at_most(study, one.cost.seconds / max(1, one.size.distinct), longest))} for the trials"]
@@ -209,6 +206,14 @@ def _foreseen(study: Study, shared: Shared) -> str:
             f"winner and the recipe with {seeds} seeds each, and {counted(asked, 'test row')} asked after each)"
         )
     return f"a whole trial: {one.told()}\nall of it at the most, by that estimate: {', and '.join(parts)}"
+
+
+def a_trial(shared: Shared, looks: int) -> Expected:
+    """A trial that is not stopped early, measured on a micro-batch."""
+    whole = shared.whole.recipe
+    recipe = measured(whole, looks_per_epoch(whole, looks))
+    with shared.trial(replace(recipe, forgetting=ForgettingOptions(measure=False))) as mine:
+        return expect(mine)
 
 
 def at_most(study: Study, a_token_s: float, a_trial_s: float) -> float:
