@@ -5,6 +5,7 @@ A recipe is made of the rooms' own options; their fields are its keys. All that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -102,6 +103,26 @@ FROM = "from"
 """The key of `parent`; a word of Python's own."""
 OF_THE_ROWS = ("train", "limit")
 """Settings of `data` that a run does not take from the one it goes on from, besides files of validation and test."""
+CALLED: Mapping[str, Mapping[str, str]] = {
+    "method": {
+        "dora": "method=lora method.dora=true",
+        "rslora": "method=lora method.rslora=true",
+        "pissa": "method=lora method.init=pissa",
+        "lora+": "method=lora method.plus=16",
+        "qlora": "method=lora model.quantize=nf4",
+    }
+}
+"""What the field gives a name of its own, and how it is written here."""
+PLAIN: Mapping[str, str] = {
+    "float_parsing": "takes a number",
+    "float_type": "takes a number",
+    "int_parsing": "takes a whole number",
+    "int_type": "takes a whole number",
+    "int_from_float": "takes a whole number",
+    "bool_parsing": "is true or false",
+    "bool_type": "is true or false",
+}
+"""pydantic's findings by type, in our words."""
 DEFAULTS: Mapping[str, str] = {"method": "lora", "objective": "sft"}
 
 
@@ -278,7 +299,7 @@ def section(name: str, shape: type, given: Json, problems: list[str]) -> object:
     try:
         return TypeAdapter(shape).validate_python(settings)
     except ValidationError as error:
-        problems.extend(_told(name, one) for one in error.errors())
+        problems.extend(_told(name, one, known) for one in error.errors())
         return None
 
 
@@ -295,10 +316,16 @@ def _plug(name: str, shapes: Mapping[str, type], given: Json, problems: list[str
     shape = shapes.get(chosen) or _strange(chosen, problems) if ":" in chosen else shapes.get(chosen)
     if shape is None:
         if ":" not in chosen:
-            hint = closest(chosen, shapes, cutoff=0.75) or f"; there are {', '.join(shapes)}, or module:Class"
-            problems.append(f"{name}: {chosen!r} is none{hint}")
+            problems.append(f"{name}: {chosen!r} is none{_instead(name, chosen, shapes)}")
         return None
     return section(name, shape, settings, problems)
+
+
+def _instead(name: str, chosen: str, shapes: Mapping[str, type]) -> str:
+    """What may have been meant by a name that no plug-in has."""
+    if written := CALLED.get(name, {}).get(chosen.casefold()):
+        return f"; it is written {written}"
+    return closest(chosen, shapes, cutoff=0.75) or f"; there are {', '.join(shapes)}, or module:Class"
 
 
 def _strange(chosen: str, problems: list[str]) -> type | None:
@@ -327,11 +354,18 @@ def _unknown(name: str, known: Iterable[str], *, of: type | None = None) -> str:
     return f"{name}: is no setting{hint}"
 
 
-def _told(section: str, error: ErrorDetails) -> str:
-    """One of pydantic's findings in our words."""
+def _told(section: str, error: ErrorDetails, known: Iterable[str]) -> str:
+    """One of pydantic's findings in our words; what an options class found itself begins with its field's name."""
     place = ".".join([section, *(str(part) for part in error["loc"][:1])])
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" + (f", not {error['input']!r}" if error["loc"] else "")
+    message, given = error["msg"].removeprefix("Value error, "), error["input"]
+    if not error["loc"]:
+        own = re.match(r"\w+(?= is |:)", message)
+        return f"{place}.{message}" if own and own[0] in known else f"{place}: {message}"
+    if error["type"] == "literal_error":
+        taken = str(error["ctx"]["expected"])
+        near = closest(str(given), re.findall(r"'([^']*)'", taken))
+        return f"{place}: {given!r} is none; there are {taken}{near}"
+    return f"{place}: {PLAIN.get(error['type'], message)}, not {given!r}"
 
 
 def _plain(value: object) -> Json:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,6 +187,32 @@ def test_a_recipe_tells_a_tuner_from_a_strangers_class_and_comes_back_the_same()
 def test_what_is_not_taken_is_refused_with_the_reason(given: str | dict[str, object], says: str) -> None:
     with pytest.raises(RecipeError, match=says):
         make_recipe({"data": {"train": "x"}, "method": given})
+
+
+@pytest.mark.parametrize(
+    ("imported", "fetches"),
+    [("from luthier.methods import Peft; Peft('VERA')", False), ("import bitsandbytes", True)],
+    ids=["peft", "control"],
+)
+def test_naming_a_tuner_neither_fetches_kernels_nor_speaks_of_them(
+    imported: str, fetches: bool, tmp_path: Path
+) -> None:
+    """Where the processor lets bitsandbytes look for kernels at all, the control does."""
+    (tmp_path / "kernels.py").write_text(
+        f"def get_kernel(*given, **more):\n    open({str(tmp_path / 'asked')!r}, 'w')\n    raise OSError('none here')\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", imported],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    if fetches and not (tmp_path / "asked").exists():
+        pytest.skip("bitsandbytes does not look for kernels on this processor")
+    assert (tmp_path / "asked").exists() == fetches
+    assert ("kernels-community" in done.stderr) == fetches
 
 
 def test_once_merged_the_network_takes_another(build: Build) -> None:

@@ -110,7 +110,7 @@ SPOILED: dict[str, Callable[[Model], None]] = {
     "random while training (a dropout": with_dropout,
     "longest row": with_stretched_positions,
     "unshared, because turned off": with_sharing_off,
-    "what comes before them learns": with_learned_embeddings,
+    "what goes into them learns": with_learned_embeddings,
     "does not run from there": with_a_memory,
 }
 
@@ -130,8 +130,8 @@ def test_where_every_layer_learns_there_is_no_cut_and_nothing_to_tell(method: Me
     assert (found.layer, found.reason) == (0, "")
 
 
-def test_learned_positions_are_told_as_what_comes_before() -> None:
-    assert "before them learns" in find_cut(opened("gpt2", Freeze(layers=2))).reason
+def test_learned_positions_are_told_as_what_goes_into_them() -> None:
+    assert "goes into them learns" in find_cut(opened("gpt2", Freeze(layers=2))).reason
 
 
 def test_examining_leaves_the_network_as_it_was() -> None:
@@ -162,5 +162,5 @@ def test_lora_adapts_the_layers_from_the_first_one_on_alone() -> None:
 
 
 def test_lora_refuses_a_first_layer_that_is_not_there() -> None:
-    with pytest.raises(ModelError, match="first_layer: 3, but LlamaForCausalLM has layers 0 to 2"):
+    with pytest.raises(ModelError, match=r"method\.first_layer: 3, but LlamaForCausalLM has layers 0 to 2"):
         LoRA(first_layer=3).attach(families.network("llama"), dtype=torch.float32)

@@ -147,6 +147,15 @@ def test_the_page_says_of_each_model_whether_chance_explains_its_calibration_err
     }
 
 
+def test_the_page_says_why_a_short_run_looked_for_longer_than_is_allowed(run: Path) -> None:
+    facts = json.loads((run / "report.json").read_text())
+    assert "always made" not in report.write(run).read_text()
+    facts["looks"]["share"] = 0.442
+    (run / "report.json").write_text(json.dumps(facts))
+    page = report.write(run).read_text()
+    assert "looking took 44.2 % of the time of training (10 % are allowed for looks on the way, but the first" in page
+
+
 def test_the_page_says_how_sacrebleu_counted(kept: Path) -> None:
     assert "nrefs:var|tok:13a|version:2.6.0" in report.write(kept / "text").read_text()
     assert "as sacreBLEU counts it" not in report.write(kept / "choice").read_text()

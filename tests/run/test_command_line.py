@@ -52,6 +52,8 @@ def test_a_run_ends_with_the_verdict_its_cost_and_lines_that_load_it(base, rows,
     done = luthier("train", *settings(base, rows, tmp_path / "r"), "train.epochs=1")
     for said in ("accuracy", "took ", "report.html", "from transformers import", f"luthier chat {tmp_path / 'r'}"):
         assert said in done.output
+    assert done.output.index("took ") < done.output.index("in all ")
+    assert "in all " not in luthier("train", "--resume", tmp_path / "r").output, "a sitting is not all of it"
 
 
 def test_the_run_folder_holds_what_was_promised(run):

@@ -95,6 +95,7 @@ def test_a_fleet_tells_how_each_run_ended(trained):
     assert "2 runs over one" in output
     assert output.count("which is opened once") == 1
     assert "fleet/runs/sounds (1 of 2)" in output
+    assert "fleet/runs/sounds/report.html" in output.replace("\n", "")
 
 
 def test_all_that_keeps_recipes_apart_is_told_before_anything_is_opened(base, files, tmp_path):

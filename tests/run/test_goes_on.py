@@ -83,6 +83,12 @@ def test_a_run_begins_with_its_parents_weights_and_calls_them_the_base(parent, s
             parameter.zero_()
     assert not torch.equal(logits(tuned.network), logits(base.network))  # the parent is not the untuned model
     assert f"goes on from {parent}" in output
+    assert "is not watched" not in output
+
+
+def test_where_forgetting_is_not_measured_it_is_said_that_nothing_is_watched(parent, child):
+    _, output = child
+    assert f"the test rows of {parent} neither (forgetting.measure is false)" in output
 
 
 def test_what_the_parent_was_tested_on_is_watched(parent, still):
@@ -177,3 +183,14 @@ def test_what_does_not_fit_is_told(words, said, parent, new, tmp_path):
     done = luthier("train", *(named.get(word, word) for word in words), "--run", tmp_path / "run", "--dry-run")
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
+
+
+def test_a_run_that_is_not_there_is_missed_before_its_rows_are_read(parent, tmp_path):
+    """What the columns mean is the parent's to say, so without it the rows are not to blame."""
+    (tmp_path / "new.csv").write_text("said,kind\nquack,duck\nhoot,owl\n")
+    done = luthier("train", "--from", "nowhere", "--add", tmp_path / "new.csv", "--run", tmp_path / "run")
+    assert done.exit_code == 2
+    assert "nowhere: no such run folder" in " ".join(done.output.split())
+    assert "--input" not in done.output
+    there = luthier("train", "--from", parent, "--add", tmp_path / "new.csv", "--run", tmp_path / "run")
+    assert "new.csv" in there.output, "control: with the run there the columns are told of"

@@ -3,11 +3,15 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from luthier.cli import app
+from luthier.data.mix import Mixture
+from luthier.run.mixed import told_mixture
 
 
 def luthier(*words: object):
@@ -57,6 +61,24 @@ def test_each_task_is_judged_by_its_own_metric_on_its_own_rows(run):
     assert all(line["base"] and line["tuned"] for line in lines)
     assert not (run / "tasks" / "base-1.jsonl").exists()
     assert "echoes" in (run / "report.html").read_text()
+
+
+def test_the_page_says_what_a_pass_of_the_mixture_is(run):
+    made = json.loads((run / "report.json").read_text())["mixture"]
+    own, other = made
+    assert (own["name"], other) == ("the main file", {"name": "echoes", "rows": 18, "drawn": 18})
+    page = (run / "report.html").read_text()
+    assert "rows trained on" not in page
+    assert f"{own['drawn']} of {own['rows']} main rows, 18 of 18 others; 1 pass" in page
+
+
+def test_more_examples_than_rows_are_drawn_from_them():
+    def row(group):
+        return SimpleNamespace(group=group, weight=torch.ones(2))
+
+    told = told_mixture(Mixture(("the main file", "other"), (3, 2), (2, 5)), [row(group) for group in range(5)])
+    assert "the main file 2 of 3 rows" in told
+    assert "other 5 drawn from 2 rows" in told
 
 
 def test_every_row_of_every_file_is_in_the_ledger_once(run):

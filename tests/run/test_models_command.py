@@ -19,8 +19,8 @@ QUICK = {
 }
 
 
-def luthier(*words: object):
-    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "220"})
+def luthier(*words: object, columns: int = 220):
+    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": str(columns)})
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,39 @@ def test_a_person_sees_the_interval_and_a_damaged_run(runs, tmp_path):
     assert "damaged" in shown.stdout
     assert "animals.csv, 3 labels" in shown.stdout
     assert shown.stdout.count("[0.") >= 2
+
+
+def test_a_searchs_folder_is_named_and_no_damaged_run(runs, tmp_path):
+    copied = tmp_path / "runs"
+    shutil.copytree(runs / "sounds", copied / "sounds", symlinks=True)
+    (copied / "found").mkdir()
+    (copied / "found" / "recipe.yaml").write_text("method: lora\n")
+    assert "damaged" in luthier("models", copied).stdout, "control: without what a search leaves it is a broken run"
+    (copied / "found" / "journal.jsonl").write_text("")
+    shown = luthier("models", copied).stdout
+    assert "damaged" not in shown
+    assert f"search  {copied / 'found'}" in shown.replace("\n", "")
+    told = json.loads(luthier("models", copied, "--json").stdout)
+    assert [Path(one["run"]).name for one in told["runs"]] == ["sounds"]
+    assert told["searches"] == [str(copied / "found")]
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 2), (120, 3)])
+def test_a_run_takes_few_lines(runs, columns, lines):
+    shown = luthier("models", runs, columns=columns).stdout.split("\nrun ")[1].splitlines()[1:]
+    assert len(shown) <= lines * 3
+    assert sum(name in "\n".join(shown) for name in ("deep/begun", "sounds", "numbers", "accuracy")) == 4
+
+
+def test_what_is_special_about_a_method_is_shown(runs, tmp_path):
+    copied = tmp_path / "runs"
+    shutil.copytree(runs / "sounds", copied / "sounds", symlinks=True)
+    recipe = yaml.safe_load((copied / "sounds" / "recipe.yaml").read_text())
+    recipe["method"]["dora"], recipe["model"]["quantize"] = True, "nf4"
+    (copied / "sounds" / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert "DoRA, nf4" in luthier("models", copied, columns=80).stdout
+    (one,) = json.loads(luthier("models", copied, "--json").stdout)["runs"]
+    assert (one["method"], one["variant"]) == ("lora", ["DoRA", "nf4"])
 
 
 def test_a_folder_without_runs_says_what_makes_one(tmp_path):

@@ -47,6 +47,28 @@ def test_every_problem_is_told_at_once():
         assert said in told
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("method=dora", "method: 'dora' is none; it is written method=lora method.dora=true"),
+        ("method=QLoRA", "it is written method=lora model.quantize=nf4"),
+        ("method=lorra", "did you mean 'lora'?"),
+        ("method.rank=0", "method.rank is 0; it must be at least 1"),
+        ("train.epochs=-1", "train.epochs is -1.0; it must be above 0"),
+        ("train.optimizer=adafactr", "train.optimizer: 'adafactr' is none; there are 'adamw',"),
+        ("train.optimizer=adafactr", "did you mean 'adafactor'?"),
+        ("model.quantize=nf5", "did you mean 'nf4'?"),
+        ("train.ema=high", "train.ema: takes a number, not 'high'"),
+        ("train.examples_per_step=2.5", "train.examples_per_step: takes a whole number, not 2.5"),
+        ("method.dora=perhaps", "method.dora: is true or false, not 'perhaps'"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named_in_full_with_what_was_meant(word, told):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(None, ["data.train=x", word])
+    assert told in str(caught.value)
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda path: path.name)
 def test_every_recipe_is_one(path):
     assert load_recipe(path).data.train

@@ -45,7 +45,9 @@ def test_two_runs_share_a_trunk_that_cache_shows_and_clears(base, rows, cache, t
     (trunk,) = shown["trunks"]
     assert (trunk["cut"], trunk["layers"], trunk["stored"]) == (1, 2, "float32")
     assert trunk["bytes"] > 0
+    assert "`luthier cache --clear` removes" in luthier("cache").output
     said = luthier("cache", "--clear").output
+    assert "`luthier cache --clear`" not in said
     assert "hidden states after layer 1 of 2" in said
     assert f"removed: {trunk['bytes'] / 1e6:,.1f} MB" in said
     assert "nothing is kept" in luthier("cache").output
@@ -54,7 +56,13 @@ def test_two_runs_share_a_trunk_that_cache_shows_and_clears(base, rows, cache, t
 
 def test_why_frozen_layers_are_not_kept_is_told(base, rows, cache, tmp_path):
     done = luthier(*settings(base, rows, tmp_path / "r", "method=freeze", "method.layers=1", "method.embeddings=false"))
-    assert "is not kept: what comes before them learns" in done.output
+    assert "is not kept: it changes with every step, because what goes into them learns" in done.output
+    assert "does not start as the base" not in done.output
+
+
+def test_a_method_that_starts_elsewhere_than_the_base_says_so(base, rows, cache, tmp_path):
+    done = luthier(*settings(base, rows, tmp_path / "r", "method=prefix", "method.tokens=2"), "--dry-run")
+    assert "prefix does not start as the base" in done.output
 
 
 def test_a_dry_run_keeps_nothing(base, rows, cache, tmp_path):

@@ -1,13 +1,18 @@
 """The rate finder and the memory fit: what they recommend from what they measured."""
 
+import io
+
 import pytest
+from rich.console import Console
 
 from luthier.search.memory import Budget, foreseen
 from luthier.search.memory import judged as fitting
 from luthier.search.rates import judged
+from luthier.search.rates import told as told_rates
 from luthier.train.look import Losses
 
 ROWS = 40
+RATES = (3.32e-05, 0.000105, 0.000332, 0.00105, 0.00332, 0.0105, 0.0332)
 
 
 def losses(mean, wobble=0.0):
@@ -59,6 +64,24 @@ def test_what_does_not_fit_is_never_recommended():
     told = fitting([budget(512, 1, 100), budget(1024, 9, 400, fits=False)], available=8 * 2**30, own=1024)
     assert told.recommended == 512
     assert fitting([budget(512, 9, 100, fits=False)], available=8 * 2**30, own=512).recommended is None
+
+
+def test_one_measurement_recommends_nothing():
+    told = fitting([budget(512, 1, 100)], available=None, own=4096)
+    assert told.recommended is None
+    assert "too few to tell" in told.sentence
+    assert "as the recipe has it (4,096)" in told.sentence
+    assert fitting([budget(512, 1, 100), budget(1024, 9, 0, fits=False)], available=2**30, own=4096).recommended == 512
+
+
+def test_rates_can_be_read_at_80_columns():
+    curve = {rate: losses(60.0 if rate > 0.02 else 3.0 - k / 3, 0.1) for k, rate in enumerate(RATES)}
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(told_rates(found(curve, before=5.8799)))
+    text = shown.getvalue()
+    assert "…" not in text
+    assert all(f"{rate:.3g} " in text for rate in RATES)
+    assert " recommended" in text
 
 
 def test_memory_is_foreseen_along_the_line_through_the_last_two():

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -40,13 +41,16 @@ def searched(base, rows, tmp_path_factory):
 def test_a_better_rate_is_found_and_confirmed_on_the_test_rows(searched):
     folder, said = searched
     told = json.loads((folder / "search.json").read_text())
-    assert told["word"] == "better", told["sentences"]
+    assert (told["word"], told["keep"]) == ("better", False), told["sentences"]
+    assert "train with it: luthier train" in said
     sure = told["confirmation"]
     assert sure["high"] < 0, "the loss fell"
     assert len(sure["seeds"]) == len(sure["recipe"]) == len(sure["winner"]) == 3
     assert sure["rows"] == 12
     assert "chance chose it" in " ".join(told["sentences"])
     assert "luthier train" in said
+    assert "for the confirmation (6 more trainings" in said, "told before the first trial"
+    assert said.index("6 more trainings") < said.index("trial 0")
 
 
 def test_the_folder_holds_what_was_promised_and_no_checkpoint(searched):
@@ -60,11 +64,18 @@ def test_the_folder_holds_what_was_promised_and_no_checkpoint(searched):
     assert section["trials"] == 4
 
 
-def test_the_same_search_again_runs_nothing_and_ends_alike(searched):
+def test_the_same_search_again_runs_nothing_and_ends_alike(searched, monkeypatch):
     folder, _ = searched
     before, journal = json.loads((folder / "search.json").read_text()), (folder / "journal.jsonl").read_bytes()
+    monkeypatch.setattr(work, "prepare", None)
     done = luthier("search", "--resume", folder, "--json")
     assert done.exit_code == 0, done.output
+    monkeypatch.undo()
+    assert "is finished" in luthier("search", "--resume", folder).output
+    same = luthier("search", "--resume", folder, "--trials", 4)
+    assert same.exit_code == 0, same.output
+    assert "estimate" not in same.output, "nothing is to be run"
+    assert "trained anew" not in same.output
     again = json.loads(done.stdout)
     assert again.pop("page") == str(folder / "search.html")
     assert again == before
@@ -106,11 +117,11 @@ def test_a_search_stopped_in_a_trial_goes_on_to_what_it_would_have_been(base, ro
     assert whole.exit_code == 0, whole.output
     stepped = work.Show.stage
 
-    def stop_once(self, title, done, total):
+    def stop_once(self, title, done, total, **more):
         if title == "trial 1" and done == 2 and not (tmp_path / "stopped").exists():
             (tmp_path / "stopped").touch()
             signal.raise_signal(signal.SIGINT)
-        stepped(self, title, done, total)
+        stepped(self, title, done, total, **more)
 
     monkeypatch.setattr(work.Show, "stage", stop_once)
     cut = luthier(*words(base, rows, tmp_path / "cut", *space))
@@ -173,7 +184,20 @@ def test_a_memory_fit_runs(base, rows, tmp_path):
     done = luthier(*words(base, rows, tmp_path / "s", "--memory", "--json"))
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert told["recommended"] in [one["tokens"] for one in told["budgets"]]
+    assert told["recommended"] in [None, *(one["tokens"] for one in told["budgets"])]
+    assert (told["recommended"] is None) == (len(told["budgets"]) == 1)
+
+
+def test_where_nothing_better_was_found_the_recipe_is_to_be_kept(base, rows, tmp_path):
+    """No rate that is tried changes a weight, and none is the recipe's own."""
+    near = ["evaluate.metric=accuracy", "search.lr=[1e-15, 2e-15]", "train.lr=3e-15", "--trials", 2, "--seeds", 3]
+    done = luthier(*words(base, rows, tmp_path / "s", *near))
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "s" / "search.json").read_text())
+    assert (told["word"], told["keep"]) == ("nothing better", True)
+    assert told["confirmation"] is not None
+    assert f"keep the recipe: luthier train {tmp_path / 's' / 'recipe.yaml'}\n" in done.output
+    assert "Keep the recipe" in (tmp_path / "s" / "search.html").read_text()
 
 
 def test_equal_settings_end_with_nothing_better():
@@ -186,3 +210,10 @@ def test_the_page_ranks_trials_by_what_decides_and_draws_the_rates():
     chart = rate_chart(SEARCH_CONFIRMED)
     assert len(chart.marks) == len(SEARCH_CONFIRMED.trials) - 1, "the failed one has no value"
     assert {mark.style for mark in chart.marks} == {"own", "winner", "stopped", "complete"}
+
+
+def test_the_legend_names_only_what_is_drawn():
+    drawn = replace(SEARCH_CONFIRMED, trials=tuple(replace(one, own=False) for one in SEARCH_CONFIRMED.trials))
+    assert "the recipe's own</span>" in render(SEARCH_CONFIRMED)
+    assert "the recipe's own</span>" not in render(drawn)
+    assert "went to its end</span>" in render(drawn)

@@ -102,8 +102,8 @@ def test_text_is_a_range_or_a_problem_and_never_run(text):
         ({"method": ["lora", "full"]}, "one search for each"),
         ({"seed": "0..3"}, "search.seed"),
         ({"train.seed": "0..3"}, "set it in its own section"),
-        ({"trials": 0}, "search: trials is 0"),
-        ({"seeds": 2}, "search: seeds is 2"),
+        ({"trials": 0}, "search.trials is 0"),
+        ({"seeds": 2}, "search.seeds is 2"),
         ({"objectives": ["speed"]}, "search.objectives"),
         ({"lr": "log(1e-5, 1e-2)", "train.lr": [1e-4, 1e-3]}, "named twice"),
     ],
@@ -123,7 +123,7 @@ def test_a_run_that_goes_on_keeps_the_method_of_its_parent():
 def test_all_problems_are_told_at_once():
     told = problems({"lr": "steep", "rank": [8], "rnak": [8, 16], "trials": -1})
     assert told.startswith("4 problems")
-    assert all(said in told for said in ("search.lr", "search.rank", "search.rnak", "search: trials"))
+    assert all(said in told for said in ("search.lr", "search.rank", "search.rnak", "search.trials"))
 
 
 def test_a_search_survives_the_recipe_file_and_the_command_line(tmp_path):

@@ -12,8 +12,9 @@ from optuna.trial import TrialState
 from luthier.errors import RecipeError, RunError
 from luthier.search.journal import mend
 from luthier.search.options import SearchOptions
-from luthier.search.space import Among, Between
+from luthier.search.space import Among, Between, outside
 from luthier.search.study import Study, suggested
+from luthier.search.work import at_most
 
 SPACE = (Between("train.lr", 1e-5, 1e-1, log=True), Among("method.rank", (4, 8, 16)))
 OWN = {"train.lr": 1e-4, "method.rank": 16}
@@ -66,10 +67,14 @@ def test_the_recipe_comes_first_and_then_its_learning_rate_alone(tmp_path):
 
 def test_a_setting_of_the_recipe_outside_the_space_is_drawn(tmp_path):
     study = opened(tmp_path, trials=2)
-    study.enqueue({"train.lr": 1.0, "method.rank": 16})
+    own = {"train.lr": 1.0, "method.rank": 16}
+    study.enqueue(own)
     first = carried_out(study)[0].params
     assert 1e-5 <= first["train.lr"] <= 1e-1
     assert first["method.rank"] == 16
+    assert "train.lr=1.0 (log(1e-05, 0.1) is tried)" in outside(SPACE, own)
+    assert "method.rank" not in outside(SPACE, own)
+    assert outside(SPACE, OWN) == ""
 
 
 @pytest.mark.parametrize("pruner", ["asha", "hyperband"])
@@ -223,6 +228,17 @@ def test_a_budget_ends_the_search_over_all_its_sittings(tmp_path, budget, trials
             if claimed is not None:
                 ended(study, claimed)
     assert len(carried_out(opened(tmp_path, **options))) == trials
+
+
+@pytest.mark.parametrize(
+    ("budget", "seconds"),
+    [({"trials": 5}, 30), ({"trials": None, "minutes": 2}, 126), ({"trials": None, "tokens": 1000}, 26)],
+)
+def test_what_all_trials_take_at_the_most_is_the_budgets(tmp_path, budget, seconds):
+    """A token takes 0.02 s, a trial 6 s; the last one may run over minutes and tokens."""
+    assert at_most(opened(tmp_path, **budget), 0.02, 6.0) == pytest.approx(seconds)
+    both = opened(tmp_path / "both", **{**budget, "trials": 2})
+    assert at_most(both, 0.02, 6.0) == pytest.approx(12), "what ends first"
 
 
 def test_settings_tried_before_are_known(tmp_path):

@@ -26,7 +26,7 @@ def cache(
     if as_json:
         models: list[Json] = [{"model": one.name, "bytes": one.bytes} for one in found.models]
         return printed({**facts, "models": models, "freed": freed}, as_json=True)
-    print(told_kept(found))
+    print(told_kept(found, cleared=clear))
     if clear:
-        print(f"removed: {freed / 1e6:,.1f} MB of hidden states")
+        print(f"removed: {freed / 1e6:,.1f} MB of hidden states, which are computed again when they are needed")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ def demo(
     as_json: AsJson = False,
 ) -> int:
     """Tune SmolLM2-135M on the bundled help-desk messages: a few minutes, from rows to report."""
+    began = monotonic()
     from luthier.demo import TEST, TRAIN
     from luthier.recipe import load_recipe
     from luthier.run import Show
@@ -34,7 +36,7 @@ def demo(
         console.print(told(audit(made, Show(), out=Path(made.run).with_name(f"{Path(made.run).name}-audit"))))
         print("\nThen the model: `luthier train`.\n", flush=True)
     with resumable(Path(made.run)):
-        return ended(carry_out(made, show=Show(silent=as_json)), as_json=as_json)
+        return ended(carry_out(made, show=Show(silent=as_json)), as_json=as_json, began=began)
 
 
 def _free(folder: Path) -> str:

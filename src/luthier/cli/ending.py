@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, ParamSpec
 
 import typer
@@ -60,16 +61,20 @@ def stopped(why: str, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-def ended(outcome: Outcome, *, as_json: bool) -> int:
-    """Tells how a run ended."""
+def ended(outcome: Outcome, *, as_json: bool, began: float | None = None) -> int:
+    """Tells how a run ended. began: when the command did that made all of it, by `time.monotonic`."""
     from luthier.report import summary
+    from luthier.train.log import spoken
 
     if outcome.report is None:
         return 130
     if as_json:
         printed({"run": str(outcome.folder), **outcome.report}, as_json=True)
         return 1 if outcome.failed else 0
-    Console(emoji=False, highlight=False).print(summary(outcome.folder))
+    console = Console(emoji=False, highlight=False)
+    console.print(summary(outcome.folder))
+    if began is not None:
+        console.print(f"in all  {spoken(monotonic() - began)}, with starting, opening the model and estimating")
     print(f"\nUse it without Luthier:\n\n{outcome.report['use']}\n\nor: luthier chat {outcome.folder}")
     if outcome.failed:
         raise stopped(f"failed: {outcome.failed}", 1)

@@ -59,14 +59,15 @@ def _left(recipes: Sequence[Recipe]) -> str:
 
 
 def _ended(members: Sequence[Member], *, as_json: bool) -> int:
-    from luthier.report.listing import listed, table
+    from luthier.report.listing import listed
+    from luthier.report.listing_terminal import Lines
 
     if as_json:
         printed({"runs": [_json(one) for one in members]}, as_json=True)
     else:
         done = [listed(Path(one.recipe.run)) for one in members if one.outcome is not None]
         if done:
-            Console(emoji=False, highlight=False).print(table(done))
+            Console(emoji=False, highlight=False).print(Lines(done, pages=True))
     refused = [one for one in members if one.outcome is None]
     failed = [f"{one.recipe.run}: {one.outcome.failed}" for one in members if one.outcome and one.outcome.failed]
     told = [*(f"error: {one.recipe.run}: {one.refused}" for one in refused), *(f"failed: {one}" for one in failed)]

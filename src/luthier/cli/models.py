@@ -24,13 +24,14 @@ def models(
 ) -> int:
     """List runs: task, base, metric with its interval, size, parent; or what each does on every other's task."""
     from luthier.report import listing
+    from luthier.report.listing_terminal import Lines
 
     if matrix:
         return _crossed(folder, rows, out, as_json=as_json)
-    found = listing.listing(folder)
+    found, searched = listing.listing(folder), listing.searches(folder)
     if as_json:
-        return printed(listing.as_json(found), as_json=True)
-    Console(emoji=False, highlight=False).print(listing.table(found))
+        return printed(listing.as_json(found, searched), as_json=True)
+    Console(emoji=False, highlight=False).print(Lines(found, searched))
     return 0
 
 

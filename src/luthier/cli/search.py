@@ -39,7 +39,9 @@ def search(
         list[str] | None, typer.Option(help="quality, time or size; several make a list instead of a winner.")
     ] = None,
     pruner: Annotated[str | None, typer.Option(help="asha, hyperband or none.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Seeds of the confirmation on the test rows; 0 for none.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Seeds of the confirmation on the test rows: 3 or more, or 0 for none.")
+    ] = None,
     storage: Annotated[
         str | None, typer.Option(help="Database URL that machines share; by default a journal in the folder.")
     ] = None,
@@ -81,6 +83,9 @@ def search(
         "storage": storage,
     }
     given: dict[str, Json] = {key: one for key, one in asked.items() if one is not None}
+    if resume is not None and not given and (done := _finished(resume)) is not None:
+        show.say(f"{resume} is finished: this is what it found; --trials MORE goes on")
+        return _ended(done, as_json=as_json)
     return _searched(made, given, resume or out or Path(f"{made.run}-search"), show, as_json=as_json)
 
 
@@ -94,6 +99,16 @@ def _words(words: list[str], flags: dict[str, Json], resume: Path | None) -> lis
     if not (resume / "recipe.yaml").is_file():
         raise RecipeError(f"{resume}: holds no search; begin one: luthier search RECIPE --out {resume}")
     return [str(resume / "recipe.yaml")]
+
+
+def _finished(folder: Path) -> Searched | None:
+    """A search that went to its end, as it ended."""
+    if find_spec("optuna") is None:
+        return None
+    from luthier.search.work import Searched, finished
+
+    found = finished(folder)
+    return None if found is None else Searched(folder, found, interrupted=False)
 
 
 def _searched(recipe: Recipe, given: dict[str, Json], folder: Path, show: Show, *, as_json: bool) -> int:

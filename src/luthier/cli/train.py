@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,6 +52,7 @@ def train(
     as_json: AsJson = False,
 ) -> int:
     """Tune a model on labelled rows, and report before and after."""
+    began = monotonic()
     refuse_missing(data, validation, test, add)
     _refuse_alone(add, data, parent, recipe or [])
     from luthier.run import Show
@@ -92,7 +94,7 @@ def train(
 
         return printed(dry(made, show), as_json=as_json)
     with resumable(Path(made.run)):
-        return ended(carry_out(made, show=show), as_json=as_json)
+        return ended(carry_out(made, show=show), as_json=as_json, began=began)
 
 
 def _refuse_alone(add: str | None, data: str | None, parent: str | None, words: list[str]) -> None:

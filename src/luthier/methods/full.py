@@ -130,14 +130,14 @@ class Freeze(_OwnWeights):
         for pattern in self.patterns:
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise ModelError(
-                    f"patterns: {pattern!r} matches no parameter; they look like {names[len(names) // 2]!r}"
+                    f"method.patterns: {pattern!r} matches no parameter; they look like {names[len(names) // 2]!r}"
                 )
         return self.patterns
 
     def _frozen(self, network: PreTrainedModel) -> list[nn.Module]:
         layers = layer_list(network) if self.layers else nn.ModuleList()
         if not 0 <= self.layers <= len(layers):
-            raise ModelError(f"layers: {self.layers} to freeze, but {type(network).__name__} has {len(layers)}")
+            raise ModelError(f"method.layers: {self.layers} to freeze, but {type(network).__name__} has {len(layers)}")
         embeddings = [network.get_input_embeddings()] if self.embeddings else []
         return [*embeddings, *layers[: self.layers]]
 

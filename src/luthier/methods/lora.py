@@ -145,7 +145,8 @@ class LoRA:
         layers = layer_list(network)
         if self.first_layer >= len(layers):
             raise ModelError(
-                f"first_layer: {self.first_layer}, but {type(network).__name__} has layers 0 to {len(layers) - 1}"
+                f"method.first_layer: {self.first_layer}, but {type(network).__name__} "
+                f"has layers 0 to {len(layers) - 1}"
             )
         inside = {module for layer in layers[self.first_layer :] for module in layer.modules()}
         return {path: linear for path, linear in linears.items() if linear in inside}
@@ -192,4 +193,4 @@ def _check_names(setting: str, patterns: Iterable[str], linears: Mapping[str, Li
     for pattern in patterns:
         if not any(_fits(path, pattern) for path in linears):
             hint = closest(pattern, names)
-            raise ModelError(f"{setting}: {pattern!r} names no linear layer; there are {', '.join(names)}{hint}")
+            raise ModelError(f"method.{setting}: {pattern!r} names no linear layer; there are {', '.join(names)}{hint}")

@@ -27,6 +27,7 @@ from luthier.methods.lora import freeze_base
 from luthier.methods.method import PeftLayer, Rate, adapted, lora_lr
 from luthier.methods.peft import CONFIG, WEIGHTS
 from luthier.model.accept import accept
+from luthier.model.few_bits import before_peft
 from luthier.model.load import Model
 from luthier.words import closest
 
@@ -119,6 +120,7 @@ class Peft:
 
     def _configuration(self) -> PeftConfig:
         """PEFT's own; raises RecipeError for a tuner or an option that there is not, or that is not taken here."""
+        before_peft()
         from peft import PeftType, get_peft_config
         from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
@@ -163,6 +165,7 @@ def restore_tuner(network: PreTrainedModel, folder: Path) -> None:
     """
     if find_spec("peft") is None:
         raise ModelError(f"{folder}: was saved by PEFT, which is not installed; {INSTALL}")
+    before_peft()
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
     try:

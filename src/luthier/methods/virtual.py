@@ -189,8 +189,10 @@ def _read(network: PreTrainedModel, text: str) -> list[int]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(network.name_or_path, local_files_only=True, trust_remote_code=False)
     except (ImportError, OSError, ValueError) as error:
-        raise ModelError(f"text: no tokenizer opens at {network.name_or_path!r} to read it with: {error}") from error
+        raise ModelError(
+            f"method.text: no tokenizer opens at {network.name_or_path!r} to read it with: {error}"
+        ) from error
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     if not ids:
-        raise ModelError(f"text: {text!r} holds no token")
+        raise ModelError(f"method.text: {text!r} holds no token")
     return [int(token) for token in ids]

@@ -71,7 +71,7 @@ def _examined(model: Model, layers: Sequence[nn.Module]) -> Cut:
                 break
             still += 1
         if still == 0:
-            learns = "what comes before them learns (embeddings, positions, or a prompt)"
+            learns = "it changes with every step, because what goes into them learns (embeddings, or virtual tokens)"
             return Cut(0, learns if first[0].requires_grad else "they are random while training (a dropout, or noise)")
         hidden = first[still - 1]
         if not torch.equal(above(model, batch, plan(batch), layers[:still], hidden[0]), whole):

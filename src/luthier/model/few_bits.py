@@ -1,11 +1,11 @@
-"""bitsandbytes, imported so that nothing is fetched: it is wanted for packing weights and for packing moments."""
+"""bitsandbytes, imported so that nothing is fetched: to pack weights, to pack moments, and before PEFT does it."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from luthier.errors import ModelError
 
@@ -18,6 +18,12 @@ def require(wanted: str, instead: str) -> None:
     except ImportError as error:
         remedy = f"install it with `pip install 'luthier[quantize]'`, or use {instead}"
         raise ModelError(f"{wanted} needs bitsandbytes; {remedy}") from error
+
+
+def before_peft() -> None:
+    """Imports it first where it is installed, since PEFT does too, whether it is wanted or not."""
+    with suppress(ImportError), _nothing_fetched():
+        import bitsandbytes  # noqa: F401
 
 
 @contextmanager

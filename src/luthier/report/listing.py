@@ -1,6 +1,7 @@
 """What each run of a folder is, in one line: task, base, metric with its interval, size, parent, date.
 
 Read from the few small files that tell it, so that a hundred runs are listed at once; a damaged one is a line, too.
+Not here: the table that a terminal shows (`listing_terminal.py`).
 """
 
 from __future__ import annotations
@@ -13,36 +14,44 @@ from typing import Literal, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from luthier.errors import RunError
-from luthier.report import figures
 from luthier.report.records import Data, Interval, Report
 from luthier.types import Json
-from luthier.words import spelled
 
 T = TypeVar("T")
 
 SKIPPED = ("checkpoints", "forgetting")
 """Folders of a run in which no other run is looked for."""
-COLOURS = {"better": "green", "worse": "red", "unfinished": "yellow", "damaged": "red"}
+OF_A_SEARCH = ("journal.jsonl", "search.json", "ask.lock")
+"""Files beside a recipe that make the folder a search's; its trials are no runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """A section that has a name, whatever else it holds."""
+class _Base:
+    """What a line needs of the model's section."""
 
     name: str = ""
+    quantize: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """What a line needs of the method's section, whatever else it holds."""
+
+    name: str = ""
+    kind: str = ""
+    rslora: bool = False
+    dora: bool = False
+    init: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
     """What a line needs of recipe.yaml."""
 
-    model: _Named = field(default_factory=_Named)
-    method: _Named | str = ""
+    model: _Base = field(default_factory=_Base)
+    method: _Method | str = ""
     parent: str | None = None
 
 
@@ -56,6 +65,8 @@ class Listed:
     """Its training file, and how many labels there are."""
     base: str = ""
     method: str = ""
+    variant: tuple[str, ...] = ()
+    """What is special about the method or the base it stands on: DoRA, nf4."""
     metric: str = ""
     n: int = 0
     """Test rows it was judged on beside the base."""
@@ -91,10 +102,21 @@ def listing(folder: Path) -> tuple[Listed, ...]:
 def runs(folder: Path) -> Iterator[Path]:
     """The run folders below a folder, itself too; no run is looked for inside a checkpoint."""
     if (folder / "recipe.yaml").is_file():
+        if _is_search(folder):
+            return
         yield folder
     for below in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
         if below.name not in SKIPPED and not below.name.startswith("."):
             yield from runs(below)
+
+
+def searches(folder: Path) -> tuple[Path, ...]:
+    """The folders of searches below a folder, itself too."""
+    return tuple(sorted(path.parent for path in folder.rglob("recipe.yaml") if _is_search(path.parent)))
+
+
+def _is_search(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in OF_A_SEARCH)
 
 
 def listed(run: Path) -> Listed:
@@ -106,7 +128,8 @@ def listed(run: Path) -> Listed:
             state="unfinished",
             task=_task(data),
             base=recipe.model.name,
-            method=recipe.method if isinstance(recipe.method, str) else recipe.method.name,
+            method=recipe.method if isinstance(recipe.method, str) else _method(recipe.method),
+            variant=_variant(recipe),
             parent=recipe.parent,
             bytes=_bytes(run),
         )
@@ -115,48 +138,10 @@ def listed(run: Path) -> Listed:
         return Listed(run=str(run), state="damaged", why=str(error))
 
 
-def as_json(found: Sequence[Listed]) -> dict[str, Json]:
+def as_json(found: Sequence[Listed], searched: Sequence[Path] = ()) -> dict[str, Json]:
     """For machines."""
-    return {"runs": [dict(asdict(one)) for one in found]}
-
-
-def table(found: Sequence[Listed]) -> RenderableType:
-    """For a terminal."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    parents = any(one.parent for one in found)
-    for name in ("run", "task", "base", "method", "metric", "before", "tuned", "", "size", "date"):
-        made.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
-    if parents:
-        made.add_column("continues", overflow="fold")
-    for one in found:
-        made.add_row(*_cells(one), *([Text(figures.visible(one.parent or ""))] if parents else []))
-    return made
-
-
-def _cells(one: Listed) -> list[Text]:
-    word = one.verdict if one.state == "finished" else one.state
-    metric = f"{spelled(one.metric)}\n{one.n:,} rows" if one.metric else ""
-    return [
-        Text(figures.visible(one.run), style="bold"),
-        Text(figures.visible(one.task or one.why)),
-        Text(figures.visible(one.base)),
-        Text(figures.visible(one.method)),
-        Text(metric),
-        _value(one.untuned),
-        _value(one.tuned),
-        Text(word, style=COLOURS.get(word, "")),
-        Text(figures.memory(one.bytes)),
-        Text(figures.when(one.created)[:10]),
-    ]
-
-
-def _value(one: Interval) -> Text:
-    if one.value is None:
-        return Text("")
-    decimals = figures.places(one.value, one.low, one.high)
-    return Text.assemble(
-        (figures.number(one.value, decimals), "bold"), (f"\n{figures.span(one.low, one.high, decimals)}", "dim")
-    )
+    runs = [{**asdict(one), "variant": list(one.variant)} for one in found]
+    return {"runs": [*runs], "searches": [str(one) for one in searched]}
 
 
 def _judged(known: Listed, report: Report) -> Listed:
@@ -172,6 +157,21 @@ def _judged(known: Listed, report: Report) -> Listed:
         verdict=verdict.word,
         created=report.created,
     )
+
+
+def _method(method: _Method) -> str:
+    return f"{method.name}:{method.kind}" if method.kind else method.name
+
+
+def _variant(recipe: _Recipe) -> tuple[str, ...]:
+    method = recipe.method if isinstance(recipe.method, _Method) else _Method()
+    said = {
+        "DoRA": method.dora,
+        "rsLoRA": method.rslora,
+        "PiSSA": method.init == "pissa",
+        recipe.model.quantize or "": bool(recipe.model.quantize),
+    }
+    return tuple(name for name, holds in said.items() if holds)
 
 
 def _task(data: Data) -> str:

@@ -105,7 +105,14 @@ class SearchFound:
     full_trials: float
     """How many trials of the recipe's own length the tokens would have paid for."""
     use: str
-    """The command that trains with the winner's settings."""
+    """The command that trains as the search found best: with the winner's settings, unless `keep`."""
+    keep: bool = False
+    """Whether the recipe is better kept as it stands: nothing surely better was found."""
+
+    @property
+    def title_of_use(self) -> str:
+        """What is to be done with the command."""
+        return "Keep the recipe" if self.keep else "Train with it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def summary(found: SearchFound, *, page: Path) -> RenderableType:
     first, *rest = found.sentences
     colour = {"better": "bold green", "worse": "bold red"}.get(found.word, "bold yellow")
     parts: list[RenderableType] = [Text(first, style=colour), *map(Text, rest), Text(), _table(found), *_weights(found)]
-    use = [Text(), Text(f"train with it: {found.use}")] if found.use else []
+    use = [Text(), Text(f"{found.title_of_use.lower()}: {found.use}")] if found.use else []
     return Group(*parts, *use, Text(), Text.assemble(("page    ", "dim"), str(page)))
 
 

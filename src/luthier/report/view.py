@@ -183,14 +183,13 @@ def _metric_row(name: str, comparison: Comparison) -> MetricRow:
 
 def _key_numbers(run: Run, judged: MetricRow) -> tuple[Pair, ...]:
     report, took = run.report, run.report.cost.took
-    trained = run.data.splits.get("train")
     best = "" if report.best_step is None else f"best at step {count(report.best_step)}"
     if report.averaged:
         best = f"best is the mean of steps {', '.join(map(count, report.averaged))}"
     found = (
         Pair(spelled(judged.name), number(judged.comparison.tuned.value, judged.decimals), _from_base(judged)),
         Pair("test rows", count(report.verdict.n), "the same for both models" if report.verdict.n else ""),
-        Pair("rows trained on", count(trained.rows if trained else None), _passes(run)),
+        _learned(run),
         Pair("steps", count(report.steps), f"{best}, stopped early" if report.stopped_early else best),
         Pair("time", duration(took.seconds), report.model.device),
         Pair("energy", energy(took.energy_wh), took.energy_source or ""),
@@ -202,6 +201,19 @@ def _key_numbers(run: Run, judged: MetricRow) -> tuple[Pair, ...]:
 
 def _from_base(judged: MetricRow) -> str:
     return f"base {number(judged.comparison.base.value, judged.decimals)}"
+
+
+def _learned(run: Run) -> Pair:
+    """How many rows were learned from; of a mixture how many examples a pass has, since it draws."""
+    made, trained = run.report.mixture, run.data.splits.get("train")
+    if not made:
+        return Pair("rows trained on", count(trained.rows if trained else None), _passes(run))
+    own, *others = made
+    drawn, rows = sum(one.drawn for one in others), sum(one.rows for one in others)
+    main = f"{own.drawn:,} {'drawn from' if own.drawn > own.rows else 'of'} {own.rows:,} main rows"
+    beside = f"{drawn:,} {'drawn from' if drawn > rows else 'of'} {rows:,} others"
+    note = f"{main}, {beside}"
+    return Pair("examples a pass", count(own.drawn + drawn), f"{note}; {passes}" if (passes := _passes(run)) else note)
 
 
 def _passes(run: Run) -> str:

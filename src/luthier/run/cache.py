@@ -71,8 +71,8 @@ def cleared() -> int:
     return size - sum(one.bytes for one in segments(trunk_folder()))
 
 
-def told_kept(found: Cached) -> str:
-    """For a terminal."""
+def told_kept(found: Cached, *, cleared: bool = False) -> str:
+    """For a terminal. cleared: the hidden states are being removed, so that how to need not be said."""
     lines = [f"{found.folder}:"]
     for one in found.trunks:
         what = f"hidden states after layer {one.cut} of {one.layers} of {one.model}, {one.stored}"
@@ -81,7 +81,7 @@ def told_kept(found: Cached) -> str:
         lines.append(f"  {model.bytes / 1e6:>9,.1f} MB  {model.name}, converted from GGUF")
     if len(lines) == 1:
         lines.append("  nothing is kept")
-    if found.trunks:
+    if found.trunks and not cleared:
         lines.append("`luthier cache --clear` removes the hidden states; they are computed again when they are needed")
     return "\n".join(lines)
 

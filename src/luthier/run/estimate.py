@@ -30,6 +30,8 @@ class Expected:
     parameters: int
     forgetting_s: float
     """Of that, what measuring the forgetting takes."""
+    asked_row_s: float
+    """What asking and scoring one more row takes."""
     base_bytes: int = 0
     """Of the memory, the copy of the base that the objective is held to."""
 
@@ -60,11 +62,12 @@ def expect(prepared: Prepared) -> Expected:
     cost = estimate(prepared.model, recipe.objective, size, recipe.train)
     forgetting = _forgetting_tokens(prepared)
     more = 1 + (_evaluation_tokens(prepared, size.distinct) + forgetting) / max(1, size.distinct)
-    forgetting_s = cost.seconds * forgetting / max(1, size.distinct)
+    a_token_s = cost.seconds / max(1, size.distinct)
     cost = replace(cost, seconds=cost.seconds * more, energy_wh=cost.energy_wh * more)
     learned = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     beside = prepared.model.base.bytes if prepared.model.base is not None else 0
-    return Expected(size, cost, learned, parameters(network), forgetting_s, beside)
+    asked_row_s = a_token_s * FORWARD_SHARE * _asked_tokens(prepared)
+    return Expected(size, cost, learned, parameters(network), a_token_s * forgetting, asked_row_s, beside)
 
 
 def _forgetting_tokens(prepared: Prepared) -> int:

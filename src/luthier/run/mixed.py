@@ -82,7 +82,8 @@ def told_mixture(made: Mixture, sequences: Sequence[TokenSequence]) -> str:
     weights = _weights(made, sequences)
     total, loss = sum(made.drawn), sum(weights) or 1.0
     parts = [
-        f"{name} {drawn:,} of {counted(size, 'row')} ({drawn / total:.0%} of the examples, {weight / loss:.0%} of loss)"
+        f"{name} {drawn:,} {'drawn from' if drawn > size else 'of'} {counted(size, 'row')} "
+        f"({drawn / total:.0%} of the examples, {weight / loss:.0%} of loss)"
         for name, size, drawn, weight in zip(made.names, made.sizes, made.drawn, weights, strict=True)
     ]
     return f"mixture, an epoch of it: {'; '.join(parts)}"

@@ -53,6 +53,7 @@ def report(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": task_json(prepared.task, tuned),
         **_judged(base, tuned, validation),
+        "mixture": _mixture(prepared),
         "replay": _replay(prepared),
         "reads": reads_json(before) if tuned is not None else None,
         "cost": {"estimate": _plain(expected.cost), "took": _plain(took)},
@@ -106,6 +107,14 @@ def _among(tuned: Evaluation, base: Evaluation) -> Evaluation:
     asked = {row.id for row in base.rows}
     rows = [row for row in tuned.rows if row.id in asked]
     return evaluation(rows, tuned.task, unfinished=tuned.unfinished, resamples=tuned.resamples, seed=tuned.seed)
+
+
+def _mixture(prepared: Prepared) -> list[Json]:
+    """How often an epoch drew from each file, the main one first; empty where there is only that."""
+    if (made := prepared.mixture) is None:
+        return []
+    each = zip(made.names, made.sizes, made.drawn, strict=True)
+    return [{"name": name, "rows": size, "drawn": drawn} for name, size, drawn in each]
 
 
 def _replay(prepared: Prepared) -> Json:

@@ -45,6 +45,12 @@ def begun(recipe: Recipe, model: Model | None = None) -> Model:
     return model
 
 
+def check_parent(recipe: Recipe) -> None:
+    """Raises RecipeError where the run that the recipe goes on from does not fit, RunError where there is none."""
+    if recipe.parent:
+        _fitting(recipe)
+
+
 def attached(recipe: Recipe) -> bool:
     """Whether `begun` attached the method already."""
     return bool(recipe.parent) and recipe.method.removable
@@ -84,7 +90,10 @@ def told(recipe: Recipe) -> str:
     """What a person should know of the parent."""
     run = Path(recipe.parent)
     verdict = read_json(run / "report.json")["verdict"]
-    return f"goes on from {run} ({verdict['word']}); 'base' and 'before' below are that run's model"
+    said = f"goes on from {run} ({verdict['word']}); 'base' and 'before' below are that run's model"
+    if recipe.forgetting.measure:
+        return said
+    return f"{said}\nwhat it forgets is not watched, the test rows of {run} neither (forgetting.measure is false)"
 
 
 def _fitting(recipe: Recipe) -> Tuned:

@@ -21,6 +21,7 @@ from luthier.data.split import PARTS, SplitOptions, split
 from luthier.errors import ModelError
 from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.methods import Peft, keep_base
+from luthier.methods.known import described
 from luthier.methods.tuner import examine
 from luthier.model.leaf import attach_head
 from luthier.model.load import Model
@@ -30,7 +31,7 @@ from luthier.run.earlier import Earlier, read_earlier
 from luthier.run.fitting import fitting, right_answers, whole, with_right
 from luthier.run.headed import HeadFacts, has_head, head_facts, head_sequences, headed_task, judging
 from luthier.run.mixed import Mixed, mixed_sequences, read_mixed, told_mixture
-from luthier.run.parent import attached, begun
+from luthier.run.parent import attached, begun, check_parent
 from luthier.run.parent import told as told_parent
 from luthier.run.replay import Replayed, replayed
 from luthier.run.show import Show
@@ -103,6 +104,7 @@ def prepare(
     folder: a run that goes on, whose replay is read. taste: a few rows of replay stand for all that would be made.
     model: the recipe's, where it is open already.
     """
+    check_parent(recipe)
     readings, splits = read_splits(recipe.data)
     splits, wrong = with_right(splits)
     show.say(_told(readings, splits))
@@ -195,8 +197,23 @@ def attach(prepared: Prepared, show: Show) -> None:
     if prepared.head is not None:
         width = int(model.network.config.get_text_config().hidden_size)
         attach_head(model.network, prepared.head.made(width)).start(recipe.train.seed)
+    if said := _elsewhere(recipe):
+        show.say(said)
     if "divergence" in recipe.objective.needs:
         keep_base(model, recipe.method, goes_on=bool(recipe.parent))
+
+
+def _elsewhere(recipe: Recipe) -> str:
+    """That a method starts elsewhere than the base; empty where it starts as that, or goes on from a run."""
+    method = recipe.method
+    if method.starts_as_base or recipe.parent:
+        return ""
+    if isinstance(method, Peft):
+        return f"peft:{method.kind} may start elsewhere than the base: step 0 may not be the untuned model"
+    return (
+        f"{described(method)['name']} does not start as the base: what it puts beside it acts from the beginning, so "
+        "step 0 is not the untuned model, which is what 'before tuning' asks"
+    )
 
 
 def _too_long(left: LeftOut) -> Issue:

@@ -40,12 +40,15 @@ class Show:
         """The bar of the training loop."""
         return Progress("silent" if self.silent else "auto", console=self.console)
 
-    def stage(self, title: str, done: int, total: int) -> None:
-        """Moves a named piece of work on; it ends when `done` reaches `total`, and when what it is part of moves on."""
+    def stage(self, title: str, done: int, total: int, *, unit: str = "") -> None:
+        """Moves a named piece of work on; it ends when `done` reaches `total`, and when what it is part of moves on.
+
+        unit: what is counted, where the title leaves it open.
+        """
         if self.silent or total <= 0:
             return
         if not self.console.is_terminal:
-            return self._line(title, done, total)
+            return self._line(title, done, total, f"{unit} {done:,} of {total:,}".strip())
         if self._bars is None:
             self._bars = Bars(console=self.console, transient=True)
             self._bars.start()
@@ -70,12 +73,12 @@ class Show:
             self._bars.stop()
         self._bars, self._tasks = None, {}
 
-    def _line(self, title: str, done: int, total: int) -> None:
+    def _line(self, title: str, done: int, total: int, said: str) -> None:
         now, tenth = monotonic(), done * PLAIN_EVERY // total
         first, begun = self._begun.setdefault(title, (done, now))
         if tenth > self._told.get(title, 0) and now - self._last >= PLAIN_S:
             left = (total - done) * (now - begun) / (done - first) if done > first else 0.0
-            self.say(f"{title}: {done:,} of {total:,}" + (f", {spoken(left)} left" if left >= PLAIN_S else ""))
+            self.say(f"{title}: {said}" + (f", {spoken(left)} left" if left >= PLAIN_S else ""))
             self._last = now
         if done >= total:
             del self._begun[title]

@@ -158,12 +158,13 @@ def _finish(
     held_out = validated(prepared, folder, show)
     forgot = forget.after(prepared, folder, could, show)
     before = looked(prepared, folder) if tuned is not None else ()
+    beside = tasks.after_mixed(prepared, folder, others, show)
     made = report(prepared, folder, base, tuned, result, expected, spent.read(), before, held_out)
     made |= {"validation": validation_json(prepared, held_out), **course(prepared, folder, result)}
     made["forgetting"] = forgot
     end_lineage(folder)
     made["lineage"] = lineage_json(folder)
-    made["tasks"] = list(tasks.after_mixed(prepared, folder, others, show))
+    made["tasks"] = list(beside)
     write_json(folder / "report.json", made)
     write_report(folder)
     return made

@@ -27,6 +27,8 @@ from luthier.search.trial import cost_of, looks_per_epoch, measured
 from luthier.stats import Difference, crossed, paired
 
 ARMS: Final = ("recipe", "winner")
+ANSWERS: Final = "predictions.jsonl"
+"""In the folder of a run that is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,7 @@ class Confirmed:
 
 def confirm(shared: Shared, settings: Settings, options: SearchOptions, folder: Path, show: Show) -> Confirmed | None:
     """Trains and judges both with each seed; None where a person stopped it, and the same call goes on."""
-    first = shared.whole.recipe.train.seed
-    seeds = tuple(range(first, first + options.seeds))
+    seeds = _seeds(shared, options)
     measured_arms: dict[str, list[Evaluation]] = {arm: [] for arm in ARMS}
     folder.mkdir(parents=True, exist_ok=True)
     before = looked(shared.whole, folder)
@@ -76,6 +77,17 @@ def confirm(shared: Shared, settings: Settings, options: SearchOptions, folder: 
     )
 
 
+def missing(shared: Shared, options: SearchOptions, folder: Path) -> int:
+    """How many of its runs were not measured yet."""
+    places = [folder / f"{arm}-{seed}" for arm in ARMS for seed in _seeds(shared, options)]
+    return sum(not (place / ANSWERS).exists() for place in places)
+
+
+def _seeds(shared: Shared, options: SearchOptions) -> tuple[int, ...]:
+    first = shared.whole.recipe.train.seed
+    return tuple(range(first, first + options.seeds))
+
+
 def apart(own: Sequence[Evaluation], won: Sequence[Evaluation]) -> Difference:
     """Winner minus recipe over all seeds, paired row by row and seed by seed."""
     task = own[0].task
@@ -99,7 +111,7 @@ def _arm(
     shared: Shared, settings: Settings, seed: int, options: SearchOptions, place: Path, show: Show
 ) -> Evaluation | None:
     """One run judged on the test rows, or read back where it was; None where a person stopped it."""
-    kept, task, judging = place / "predictions.jsonl", shared.whole.task, shared.whole.recipe.evaluate
+    kept, task, judging = place / ANSWERS, shared.whole.task, shared.whole.recipe.evaluate
     if kept.exists():
         rows, _ = read_predictions(kept)
         return evaluation(rows, task, resamples=judging.resamples, seed=judging.seed)
@@ -109,7 +121,7 @@ def _arm(
         with show.stages():
             calls = hooks(
                 mine,
-                stepped=lambda record: show.stage(place.name, record.step, record.steps),
+                stepped=lambda record: show.stage(place.name, record.step, record.steps, unit="step"),
                 evaluated=lambda record: None,
                 say=show.say,
             )

@@ -18,7 +18,7 @@ from luthier.report import figures
 from luthier.report.search import Confirmation, SearchFound, TrialLine, Weight
 from luthier.search.confirm import Confirmed
 from luthier.search.shared import Shared
-from luthier.search.space import Scalar, Settings
+from luthier.search.space import Scalar, Settings, outside
 from luthier.search.study import Study
 from luthier.search.trial import REASON
 from luthier.train.forecast import forecast
@@ -79,13 +79,17 @@ def found(
     best = tuple(one.number for one in study.study.best_trials) if several else ()
     importance, how = _importance(study)
     word = _word(winner, confirmed, several=several, higher=higher)
+    keep = winner is None or winner.own or word in ("nothing better", "worse")
     made = shared.whole
     replay = made.replayed.replay if made.replayed is not None else None
     whole = forecast(made.sequences, made.recipe.train, replay, made.mixture).distinct
     return SearchFound(
         title=folder.name,
         word=word,
-        sentences=tuple(_sentences(study, winner, confirmed, metric, shared, several=several)),
+        sentences=(
+            *_sentences(study, winner, confirmed, metric, shared, several=several),
+            *filter(None, [outside(study.space, own)]),
+        ),
         metric=metric,
         higher_is_better=higher,
         objectives=study.options.objectives,
@@ -101,7 +105,8 @@ def found(
         distinct=spent.distinct,
         logical=spent.logical,
         full_trials=spent.distinct / max(1, whole),
-        use="" if winner is None or winner.own else use_line(folder, winner.settings),
+        use="" if winner is None else use_line(folder, {} if keep else winner.settings),
+        keep=keep,
     )
 
 

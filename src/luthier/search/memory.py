@@ -56,7 +56,7 @@ class Memory:
     own: int
     """The recipe's."""
     recommended: int | None
-    """None where not even the smallest fits."""
+    """None where not even the smallest fits, and where one holds a whole step, so that there was nothing to compare."""
     sentence: str
 
 
@@ -103,6 +103,12 @@ def judged(measured: list[Budget], *, available: int | None, own: int) -> Memory
     chosen = next((one for one in fitting if (one.per_second or 0.0) >= AS_FAST * fastest), None)
     if chosen is None:
         sentence = "Not even the smallest micro-batch fits; take a smaller model, or shorter rows (model.max_length)."
+        return Memory(available, tuple(measured), own, None, sentence)
+    if len(measured) == 1:
+        sentence = (
+            f"The rows are too few to tell: a whole step has {chosen.filled:,} tokens, which fit into the smallest "
+            f"budget tried ({figures.memory(chosen.bytes)}). Leave train.token_budget as the recipe has it ({own:,})."
+        )
         return Memory(available, tuple(measured), own, None, sentence)
     beside = "the recipe's own" if chosen.tokens == own else f"the recipe has {own:,}"
     sentence = (

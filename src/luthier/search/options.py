@@ -33,8 +33,8 @@ class SearchOptions:
     looks: int = 6
     """Evaluations of a trial of the recipe's own length, evenly spread; more epochs have more."""
     seeds: int = FEWEST_SEEDS
-    """Seeds with which the winner and the recipe as it stands are trained anew and judged on the test rows; 0 leaves
-    the confirmation out."""
+    """Seeds with which the winner and the recipe as it stands are trained anew and judged on the test rows: 3 or more,
+    or 0, which leaves the confirmation out."""
     seed: int = 0
     """What the settings to try are drawn from."""
     storage: str | None = None

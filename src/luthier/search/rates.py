@@ -36,8 +36,8 @@ FACTORS: Final = tuple(10 ** (half / 2) for half in range(-3, 4))
 """Of the recipe's own rate: half orders of magnitude, from a thirtieth to thirty times."""
 WARMUP: Final = 0.1
 RESAMPLES: Final = 500
-BAR: Final = 28
-"""Characters of the longest bar."""
+BAR: Final = 24
+"""Characters of the longest bar; the whole table fits into 80."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def judged(found: dict[float, Losses | None], *, before: float, own: float, step
 def told(found: Rates) -> RenderableType:
     """For a terminal: a table with a bar for how far each rate came."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for name in ("rate", f"loss after {found.steps} steps", "behind the best", ""):
+    for name in ("rate", "loss", "behind the best", ""):
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)
     gains = [found.before - one.loss for one in found.tried if one.loss is not None]
     most = max([*gains, 1e-9])
@@ -123,9 +123,12 @@ def told(found: Rates) -> RenderableType:
             table.add_row(f"{one.rate:.3g}", "diverged", "", "", style="dim")
             continue
         bar = "█" * max(0, round(BAR * (found.before - one.loss) / most))
-        behind = f"{one.behind:.4f} ± {one.spread:.4f}" if one.behind else "best"
+        behind = f"{one.behind:.3f} ± {one.spread:.3f}" if one.behind else "best"
         table.add_row(f"{one.rate:.3g}", f"{one.loss:.4f}", behind, bar + mark, style=style)
-    note = f"before any step {found.before:.4f}; {counted(found.rows, 'validation row')}; ± is one standard error"
+    note = (
+        f"loss after {counted(found.steps, 'step')}, {found.before:.4f} before them, on "
+        f"{counted(found.rows, 'validation row')}; ± is one standard error"
+    )
     return Group(Text(found.sentence, style="bold"), Text(), table, Text(note, style="dim"))
 
 
@@ -195,7 +198,7 @@ def _hooks(mine: Prepared, rate: float, seen: list[Losses], show: Show) -> Hooks
 
     made = hooks(
         mine,
-        stepped=lambda record: show.stage(f"rate {rate:.3g}", record.step, record.steps),
+        stepped=lambda record: show.stage(f"rate {rate:.3g}", record.step, record.steps, unit="step"),
         evaluated=evaluated,
         say=lambda sentence: None,
     )

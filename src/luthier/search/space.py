@@ -159,6 +159,17 @@ def own_settings(recipe: Recipe, space: Sequence[Dimension], usual_lr: float) ->
     return own
 
 
+def outside(space: Sequence[Dimension], own: Settings) -> str:
+    """Which of the recipe's own settings no trial can have, in a sentence; empty where the space holds all of them."""
+    apart = [f"{one.key}={own[one.key]} ({one.told()} is tried)" for one in space if not one.holds(own[one.key])]
+    if not apart:
+        return ""
+    it = "it is" if len(apart) == 1 else "they are"
+    return (
+        f"No trial is the recipe as it stands, since the space leaves out its {', '.join(apart)}: {it} drawn instead."
+    )
+
+
 def _value(recipe: Recipe, key: str) -> Scalar:
     name, _, field = key.partition(".")
     found: Scalar = getattr(getattr(recipe, name), field)

@@ -105,7 +105,7 @@ class Study:
     def enqueue(self, own: Settings) -> None:
         """Once a search: the recipe as it stands comes first, then its learning rate on a ladder, all else alike.
 
-        own: the recipe's settings; those outside the space are drawn.
+        own: the recipe's settings; those outside the space are drawn (`space.outside` says which).
         """
         with held(self.folder / "ask.lock"):
             if self.study.user_attrs.get("enqueued"):

@@ -124,7 +124,7 @@ class _Judge:
     def stepped(self, record: StepRecord) -> None:
         """Shows a step."""
         self.steps = record.steps
-        self.show.stage(f"trial {self.trial.number}", record.step, record.steps)
+        self.show.stage(f"trial {self.trial.number}", record.step, record.steps, unit="step")
 
     def evaluated(self, record: EvaluationRecord) -> None:
         """Reports an evaluation by its place in the run. Raises TrialPruned where the trial is to stop."""

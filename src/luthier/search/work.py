@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from optuna.trial import TrialState
+from pydantic import TypeAdapter, ValidationError
 
 from luthier.errors import RunError
 from luthier.evaluate import lower_is_better
@@ -25,15 +26,15 @@ from luthier.evaluate.forgetting import ForgettingOptions
 from luthier.evaluate.verdict import amount
 from luthier.recipe import Recipe, to_tree, to_yaml
 from luthier.report.search import SearchFound, setting, write
-from luthier.run.estimate import expect
+from luthier.run.estimate import Expected, expect
 from luthier.run.files import write_json, write_text
 from luthier.run.prepare import Prepared, prepare
 from luthier.run.show import Show
-from luthier.search.confirm import Confirmed, confirm
+from luthier.search.confirm import ARMS, Confirmed, confirm, missing
 from luthier.search.found import Winner, found, winner_of
 from luthier.search.journal import held
 from luthier.search.shared import Shared
-from luthier.search.space import Dimension, Settings, Stated, own_settings, usual_space
+from luthier.search.space import Dimension, Settings, Stated, outside, own_settings, usual_space
 from luthier.search.study import Claimed, Study
 from luthier.search.trial import Ended, carry_out, clear, looks_per_epoch, measured
 from luthier.train.log import spoken
@@ -74,7 +75,10 @@ def search(recipe: Recipe, asked: Stated, folder: Path, *, show: Show) -> Search
         clear(ended)
     shared = Shared(prepared)
     show.say(_begun(study, folder))
-    show.say(_a_trial(shared, asked.options.looks))
+    if apart := outside(space, own):
+        show.say(apart)
+    if not study.exhausted() or study.elsewhere():
+        show.say(_foreseen(study, shared))
     if not run_trials(study, shared, show):
         show.say(f"stopped; every trial is kept; go on: luthier search --resume {folder}")
         return Searched(folder, None, interrupted=True)
@@ -82,6 +86,20 @@ def search(recipe: Recipe, asked: Stated, folder: Path, *, show: Show) -> Search
         show.say(f"{counted(len(others), 'trial')} still run elsewhere; whoever ends last confirms and reports")
         return Searched(folder, None, interrupted=False)
     return _end(study, shared, own, folder, show)
+
+
+def finished(folder: Path) -> SearchFound | None:
+    """What a search of this folder found, where it went to its end and nothing was tried since; else None.
+
+    A database that machines share is not asked, so a search in one is never known to be finished.
+    """
+    told, journal = folder / "search.json", folder / "journal.jsonl"
+    if not (told.exists() and journal.exists()) or journal.stat().st_mtime_ns > told.stat().st_mtime_ns:
+        return None
+    try:
+        return TypeAdapter(SearchFound).validate_json(told.read_bytes())
+    except ValidationError:
+        return None
 
 
 def _study(folder: Path, asked: Stated, space: tuple[Dimension, ...], prepared: Prepared) -> Study:
@@ -95,14 +113,13 @@ def _study(folder: Path, asked: Stated, space: tuple[Dimension, ...], prepared: 
         "objectives": list(options.objectives),
         "looks": options.looks,
     }
-    most_epochs = max([recipe.train.epochs, *(_ends(one) for one in space if one.key == "train.epochs")])
     return Study(
         folder,
         options,
         space,
         maximize=not lower_is_better(prepared.task.primary),
         identity=identity,
-        most_looks=round(most_epochs * looks_per_epoch(recipe, options.looks)),
+        most_looks=round(most_epochs(recipe, space) * looks_per_epoch(recipe, options.looks)),
     )
 
 
@@ -151,8 +168,9 @@ def _end(study: Study, shared: Shared, own: Settings, folder: Path, show: Show) 
             return Searched(folder, None, interrupted=False)
         confirmed: Confirmed | None = None
         if winner is not None and not winner.own and study.options.seeds and shared.whole.asked:
-            show.say(_confirming(winner, study, shared))
             place = folder / "confirm" / f"trial-{winner.trial.number:04d}"
+            if left := missing(shared, study.options, place):
+                show.say(_confirming(winner, study, shared, left))
             confirmed = confirm(shared, winner.settings, study.options, place, show)
             if confirmed is None:
                 show.say(f"stopped; go on: luthier search --resume {folder}")
@@ -175,12 +193,45 @@ def _begun(study: Study, folder: Path) -> str:
     return f"search in {folder}: {tried}; at most {' or '.join(filter(None, budget))}{went}"
 
 
-def _a_trial(shared: Shared, looks: int) -> str:
-    """What a trial that is not stopped early takes, measured on a micro-batch."""
+def _foreseen(study: Study, shared: Shared) -> str:
+    """What a trial that is not stopped early takes, and what all of it takes at the most."""
+    whole, one = shared.whole.recipe, a_trial(shared, study.options.looks)
+    longest = one.cost.seconds * most_epochs(whole, study.space) / whole.train.epochs
+    asked, seeds = len(shared.whole.asked), study.options.seeds
+    parts = [f"{spoken(at_most(study, one.cost.seconds / max(1, one.size.distinct), longest))} for the trials"]
+    if seeds and asked:
+        runs = len(ARMS) * seeds
+        parts.append(
+            f"{spoken(runs * (longest + asked * one.asked_row_s))} for the confirmation ({runs} more trainings: the "
+            f"winner and the recipe with {seeds} seeds each, and {counted(asked, 'test row')} asked after each)"
+        )
+    return f"a whole trial: {one.told()}\nall of it at the most, by that estimate: {', and '.join(parts)}"
+
+
+def a_trial(shared: Shared, looks: int) -> Expected:
+    """A trial that is not stopped early, measured on a micro-batch."""
     whole = shared.whole.recipe
     recipe = measured(whole, looks_per_epoch(whole, looks))
     with shared.trial(replace(recipe, forgetting=ForgettingOptions(measure=False))) as mine:
-        return f"a whole trial: {expect(mine).told()}"
+        return expect(mine)
+
+
+def at_most(study: Study, a_token_s: float, a_trial_s: float) -> float:
+    """Seconds that the budget leaves for trials, none of them stopped early; the last one may run over."""
+    options, spent = study.options, study.spent()
+    bounds = []
+    if options.most_trials is not None:
+        bounds.append(a_trial_s * (options.most_trials - spent.trials))
+    if options.minutes is not None:
+        bounds.append(a_trial_s + max(0.0, 60 * options.minutes - spent.seconds))
+    if options.tokens is not None:
+        bounds.append(a_trial_s + max(0.0, (options.tokens - spent.distinct) * a_token_s))
+    return min(bounds)
+
+
+def most_epochs(recipe: Recipe, space: tuple[Dimension, ...]) -> float:
+    """Of the longest trial."""
+    return max([recipe.train.epochs, *(_ends(one) for one in space if one.key == "train.epochs")])
 
 
 def _told(claimed: Claimed, ended: Ended, study: Study, metric: str) -> str:
@@ -194,11 +245,13 @@ def _told(claimed: Claimed, ended: Ended, study: Study, metric: str) -> str:
     return f"trial {claimed.trial.number}{how}{value}{why}; {so_far}"
 
 
-def _confirming(winner: Winner, study: Study, shared: Shared) -> str:
+def _confirming(winner: Winner, study: Study, shared: Shared, left: int) -> str:
     seeds, rows = study.options.seeds, counted(len(shared.whole.asked), "test row")
+    done = len(ARMS) * seeds - left
     return (
         f"trial {winner.trial.number} did best ({_settings(winner.settings)}); it and the recipe as it stands are "
         f"trained anew with {seeds} seeds and asked {rows}"
+        + (f"; {done} of these runs were made before" if done else "")
     )
 
 

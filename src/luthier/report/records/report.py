@@ -47,6 +47,17 @@ class Ancestor:
 
 
 @dataclass(frozen=True, slots=True)
+class MixedRows:
+    """A file of a mixture, and how often an epoch drew from it."""
+
+    name: str
+    rows: int
+    """Of it that can be drawn."""
+    drawn: int
+    """Fewer than there are, or some several times."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """report.json."""
 
@@ -79,6 +90,8 @@ class Report:
     """None for a run that did not measure it."""
     tasks: tuple[OtherTask, ...] = ()
     """What else was learned, in a mixture."""
+    mixture: tuple[MixedRows, ...] = ()
+    """What an epoch of a mixture is, the main file first; empty where there is only that."""
     reads: Reads | None = None
     """None for a run without test rows."""
     lineage: tuple[Ancestor, ...] | None = None
