@@ -158,7 +158,7 @@ def trained(run: Path, place: Path, task: str, seed: int, settings: Mapping[str,
     words += [f"data.train={place / f'{task}-train.csv'}", f"data.test={place / f'{task}-test.csv'}"]
     words += ["train.examples_per_step=16", f"train.seed={seed}"]
     done = carried_out(run, words, first=lambda: borrow(run, place, task, settings))
-    for file in done.glob("checkpoints/*/optimizer*"):  # a gigabyte each where every weight learns, and never used again
+    for file in done.glob("checkpoints/*/optimizer*"):  # a gigabyte where every weight learns
         file.unlink()
     return done
 
