@@ -13,7 +13,7 @@ LINES = [
     ["batch", "data", "metrics", "stats"],
     ["checks", "model", "objectives"],
     ["methods"],
-    ["train", "evaluate", "people"],
+    ["train", "evaluate", "people", "wrong_setting"],
     ["recipe", "export", "report"],
     ["run"],
     ["search", "serve"],

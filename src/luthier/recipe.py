@@ -5,7 +5,6 @@ A recipe is made of the rooms' own options; their fields are its keys. All that 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Annotated, Literal, TypeAlias, Union, cast, get_args, get_ori
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from luthier.checks import CheckOptions
 from luthier.data.mix import MixOptions
@@ -29,7 +27,7 @@ from luthier.objectives.objective import Objective
 from luthier.objectives.sft import SFT
 from luthier.train.options import TrainOptions
 from luthier.types import Json
-from luthier.words import closest
+from luthier.wrong_setting import instead, misfit, unknown
 
 Share: TypeAlias = Annotated[float | str, Field(union_mode="left_to_right")]
 """A share where it reads as a number, as it comes from a command line, else a file or hub name."""
@@ -103,26 +101,6 @@ FROM = "from"
 """The key of `parent`; a word of Python's own."""
 OF_THE_ROWS = ("train", "limit")
 """Settings of `data` that a run does not take from the one it goes on from, besides files of validation and test."""
-CALLED: Mapping[str, Mapping[str, str]] = {
-    "method": {
-        "dora": "method=lora method.dora=true",
-        "rslora": "method=lora method.rslora=true",
-        "pissa": "method=lora method.init=pissa",
-        "lora+": "method=lora method.plus=16",
-        "qlora": "method=lora model.quantize=nf4",
-    }
-}
-"""What the field gives a name of its own, and how it is written here."""
-PLAIN: Mapping[str, str] = {
-    "float_parsing": "takes a number",
-    "float_type": "takes a number",
-    "int_parsing": "takes a whole number",
-    "int_type": "takes a whole number",
-    "int_from_float": "takes a whole number",
-    "bool_parsing": "is true or false",
-    "bool_type": "is true or false",
-}
-"""pydantic's findings by type, in our words."""
 DEFAULTS: Mapping[str, str] = {"method": "lora", "objective": "sft"}
 
 
@@ -158,7 +136,7 @@ def make_recipe(tree: Mapping[str, Json], problems: Iterable[str] = ()) -> Recip
     if not isinstance(tree, Mapping):
         raise RecipeError(f"a recipe holds sections such as `data:` and `train:`, not {tree!r}")
     known = (*SECTIONS, *PLUGS, "run", "search", FROM)
-    found = [*problems, *(_unknown(str(name), known) for name in tree if name not in known)]
+    found = [*problems, *(unknown(str(name), known) for name in tree if name not in known)]
     parts: dict[str, object] = {name: section(name, shape, tree.get(name), found) for name, shape in SECTIONS.items()}
     parts |= {name: _plug(name, shapes, tree.get(name), found) for name, shapes in PLUGS.items()}
     data, run = tree.get("data") or {}, tree.get("run") or ""
@@ -288,7 +266,7 @@ def section(name: str, shape: type, given: Json, problems: list[str]) -> object:
         return None
     known = [one.name for one in fields(shape)]
     problems.extend(
-        _unknown(f"{name}.{key}", [f"{name}.{one}" for one in known], of=shape) for key in given if key not in known
+        unknown(f"{name}.{key}", [f"{name}.{one}" for one in known], of=shape) for key in given if key not in known
     )
     kinds = get_type_hints(shape)
     settings = {
@@ -299,7 +277,7 @@ def section(name: str, shape: type, given: Json, problems: list[str]) -> object:
     try:
         return TypeAdapter(shape).validate_python(settings)
     except ValidationError as error:
-        problems.extend(_told(name, one, known) for one in error.errors())
+        problems.extend(misfit(name, one, known) for one in error.errors())
         return None
 
 
@@ -316,16 +294,9 @@ def _plug(name: str, shapes: Mapping[str, type], given: Json, problems: list[str
     shape = shapes.get(chosen) or _strange(chosen, problems) if ":" in chosen else shapes.get(chosen)
     if shape is None:
         if ":" not in chosen:
-            problems.append(f"{name}: {chosen!r} is none{_instead(name, chosen, shapes)}")
+            problems.append(f"{name}: {chosen!r} is none{instead(name, chosen, shapes)}")
         return None
     return section(name, shape, settings, problems)
-
-
-def _instead(name: str, chosen: str, shapes: Mapping[str, type]) -> str:
-    """What may have been meant by a name that no plug-in has."""
-    if written := CALLED.get(name, {}).get(chosen.casefold()):
-        return f"; it is written {written}"
-    return closest(chosen, shapes, cutoff=0.75) or f"; there are {', '.join(shapes)}, or module:Class"
 
 
 def _strange(chosen: str, problems: list[str]) -> type | None:
@@ -342,30 +313,6 @@ def _strange(chosen: str, problems: list[str]) -> type | None:
         problems.append(f"{chosen}: is no dataclass, and a plug-in is one")
         return None
     return found
-
-
-def _unknown(name: str, known: Iterable[str], *, of: type | None = None) -> str:
-    known = list(known)
-    if of is not None and not known:
-        return f"{name}: is no setting; {of.__name__} has none"
-    own = name.rpartition(".")[2]
-    near = [one for one in known if closest(own, [one.rpartition(".")[2]])]  # all of a section begin alike
-    hint = closest(name, near) or f"; there are {', '.join(known)}"
-    return f"{name}: is no setting{hint}"
-
-
-def _told(section: str, error: ErrorDetails, known: Iterable[str]) -> str:
-    """One of pydantic's findings in our words; what an options class found itself begins with its field's name."""
-    place = ".".join([section, *(str(part) for part in error["loc"][:1])])
-    message, given = error["msg"].removeprefix("Value error, "), error["input"]
-    if not error["loc"]:
-        own = re.match(r"\w+(?= is |:)", message)
-        return f"{place}.{message}" if own and own[0] in known else f"{place}: {message}"
-    if error["type"] == "literal_error":
-        taken = str(error["ctx"]["expected"])
-        near = closest(str(given), re.findall(r"'([^']*)'", taken))
-        return f"{place}: {given!r} is none; there are {taken}{near}"
-    return f"{place}: {PLAIN.get(error['type'], message)}, not {given!r}"
 
 
 def _plain(value: object) -> Json:

@@ -105,13 +105,7 @@ def prepare(
     model: the recipe's, where it is open already.
     """
     check_parent(recipe)
-    readings, splits = read_splits(recipe.data)
-    splits, wrong = with_right(splits)
-    show.say(_told(readings, splits))
-    if wrong:
-        show.say(
-            f"{counted(len(wrong), 'row')} left out: the only answer is marked as wrong, and `sft` learns right ones"
-        )
+    readings, splits, wrong = _rows(recipe, show)
     shown_labels = readings["train"].labels or ()
     with show.stages():
         corpus, audit = before_training(recipe, splits, shown_labels, show.stage)
@@ -119,12 +113,7 @@ def prepare(
     learned, pairs = right_answers(splits["train"])
     if pairs:
         show.say(f"{len(pairs):,} training rows are preference pairs: their chosen answers are learned, as `sft` does")
-    model = begun(recipe, model)
-    if recipe.parent:
-        show.say(told_parent(recipe))
-    show.say(
-        f"model {model.name} on {model.device.type} in {str(model.dtype).removeprefix('torch.')}: {_sharing(model)}"
-    )
+    model = _opened(recipe, model, show)
     rendered = list(render_all(learned, model.tokenizer, max_length=model.max_length, learn=recipe.data.learn))
     kept, fit = whole(learned, rendered, model)
     prove(kept, fit, model.tokenizer, stop=model.stop, learn=recipe.data.learn)
@@ -170,6 +159,28 @@ def prepare(
         mixture=mixture,
         head=facts,
     )
+
+
+def _rows(recipe: Recipe, show: Show) -> tuple[dict[str, Reading], dict[str, tuple[Example, ...]], list[LeftOut]]:
+    """What was read, its splits, and the rows left out since they have a wrong answer alone; all of it told."""
+    readings, splits = read_splits(recipe.data)
+    splits, wrong = with_right(splits)
+    show.say(_told(readings, splits))
+    if wrong:
+        show.say(
+            f"{counted(len(wrong), 'row')} left out: the only answer is marked as wrong, and `sft` learns right ones"
+        )
+    return readings, splits, wrong
+
+
+def _opened(recipe: Recipe, model: Model | None, show: Show) -> Model:
+    """The model that the run begins with, told."""
+    model = begun(recipe, model)
+    if recipe.parent:
+        show.say(told_parent(recipe))
+    number = str(model.dtype).removeprefix("torch.")
+    show.say(f"model {model.name} on {model.device.type} in {number}: {_sharing(model)}")
+    return model
 
 
 def _files(readings: Mapping[str, Reading], earlier: Sequence[Earlier], mixed: Sequence[Mixed]) -> dict[str, FileFacts]:

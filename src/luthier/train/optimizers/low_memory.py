@@ -35,7 +35,7 @@ class LowMemory(Packaged):
         for i, group in enumerate(self.param_groups):
             for j, one in enumerate(group["params"]):
                 if one is parameter:
-                    self._inner.init_state(group, one, i, j)  # type: ignore[attr-defined]  # the package has no types
+                    self._parts[0].init_state(group, one, i, j)  # type: ignore[attr-defined]  # the package has no types
         state: dict[str, Tensor | int] = self.state[parameter]
         return state
 

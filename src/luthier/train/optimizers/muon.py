@@ -5,8 +5,8 @@ A matrix moves along its momentum with all singular values made about equal. LoR
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, overload
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
@@ -14,30 +14,8 @@ from torch.optim import Optimizer
 from luthier.errors import ModelError
 from luthier.train.optimizers import adamw
 from luthier.train.optimizers.family import Family, Group, numbers_of
+from luthier.train.optimizers.packaged import Packaged
 from luthier.train.options import TrainOptions
-
-
-class Together(Optimizer):
-    """Several optimizers as one: their groups in a row, one state."""
-
-    def __init__(self, *parts: Optimizer) -> None:
-        super().__init__([group for part in parts for group in part.param_groups], {})
-        self._parts = parts
-        for part in parts:
-            part.state = self.state
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Each takes its step."""
-        loss = None if closure is None else closure()
-        for part in self._parts:
-            part.step()
-        return loss
 
 
 def make(groups: Sequence[Group], options: TrainOptions) -> Optimizer:
@@ -52,7 +30,7 @@ def make(groups: Sequence[Group], options: TrainOptions) -> Optimizer:
         raise ModelError("train.optimizer: muon steps matrices inside the network, and none learns here; use adamw")
     settings: list[dict[str, Any]] = [group.settings() for group in inner]
     muon = torch.optim.Muon(settings, lr=0.0, adjust_lr_fn="match_rms_adamw")
-    return Together(muon, adamw.make(rest, options)) if rest else muon
+    return Packaged(muon, adamw.make(rest, options)) if rest else muon
 
 
 def state_bytes(group: Group) -> int:

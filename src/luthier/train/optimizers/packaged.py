@@ -1,4 +1,4 @@
-"""A package's optimizer as one of ours: it shares its groups and its state, and does the arithmetic."""
+"""Optimizers of other packages as one of ours: they share its groups and its state, and do the arithmetic."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from torch.optim import Optimizer
 
 
 class Packaged(Optimizer):
-    """Another package's optimizer, to which a family adds what the package leaves out."""
+    """One or several: their groups in a row, one state."""
 
-    def __init__(self, inner: Optimizer) -> None:
-        super().__init__(inner.param_groups, {})
-        self._inner = inner
-        inner.state = self.state
+    def __init__(self, *parts: Optimizer) -> None:
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self._parts = parts
+        for part in parts:
+            part.state = self.state
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -23,10 +24,11 @@ class Packaged(Optimizer):
     def step(self, closure: Callable[[], float]) -> float: ...
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step."""
+        """Each takes its step."""
         loss = None if closure is None else closure()
-        self._stepped()
+        for part in self._parts:
+            self._stepped(part)
         return loss
 
-    def _stepped(self) -> None:
-        self._inner.step()
+    def _stepped(self, part: Optimizer) -> None:
+        part.step()

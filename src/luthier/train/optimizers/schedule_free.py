@@ -27,12 +27,12 @@ class ScheduleFree(Packaged):
 
     counted = ("k", "lr_max", "weight_sum")
 
-    def _stepped(self) -> None:
+    def _stepped(self, part: Optimizer) -> None:
         """Steps the groups that have a gradient: one that begins late counts its own steps, and averages only them."""
         learning = [group for group in self.param_groups if any(p.grad is not None for p in group["params"])]
         if learning:
-            self._inner.param_groups = learning
-            self._inner.step()
+            part.param_groups = learning
+            part.step()
 
     def averaged(self, parameter: Parameter) -> Tensor:
         """x of one parameter; the parameter itself before its first step."""
