@@ -1,9 +1,10 @@
 """`python bench/methods.py`: every method at its own best rate, on two tasks and over three seeds.
 
-The rate is chosen on banking77's validation rows by the first seed: from the method's usual one up, or else down, by
-factors of about three, until the next is no better. banking77 (10 rows a label) and E2E (sentences about restaurants)
-are then learned at that rate with three seeds, by ordinary `luthier train` runs in .bench/methods. A finished run is
-not taken again, a stopped one goes on, and the page, docs/methods.md, is written after every method.
+The rate is the one with the least loss on banking77's validation rows, by the first seed: from three times the method's
+usual one up, or else down, by factors of about three, until the next is no better. banking77 (10 rows a label, of which
+15 % validate) and E2E (sentences about restaurants) are then learned at that rate with three seeds. Runs lie in
+.bench/methods and are not taken again; a method that is done is a line of bench/methods.jsonl, which the page,
+docs/methods.md, is made of. Methods can be shared out among processes: `--arms lora dora` beside `--arms full ia3`.
 """
 
 from __future__ import annotations
@@ -14,19 +15,42 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
+from time import process_time
 
 from environment import machine
-from methods_page import Learned, Task, write
-from two_tasks import BANK, FACTS, carried_out, drawn, read, save, whole
+from marked import write as write_page
+from methods_page import SCRIPT, Learned, Method, Task, lines, spread
+from two_tasks import BANK, FACTS, drawn, read, save, whole
+
+from luthier.errors import DivergedError
+from luthier.evaluate import write_predictions
+from luthier.evaluate.forgetting import answers, probe
+from luthier.evaluate.run import silent
+from luthier.methods import restore
+from luthier.recipe import Recipe, load_recipe
+from luthier.run.assess import judge
+from luthier.run.prepare import Prepared, prepare
+from luthier.run.show import Show
+from luthier.run.steps import fitted, hooks
+from luthier.run.watch import Watch
+from luthier.search.shared import Shared
+from luthier.search.space import applied
+from luthier.train.log import StepRecord
+from luthier.train.meter import Meter
+from luthier.train.optim import peak_rate, trainable
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "methods.md"
-UP, DOWN = (3.0, 10.0, 30.0), (0.3, 0.1, 0.03)
-"""Of the method's usual rate, which the first run tells by naming none."""
+FIGURES = ROOT / "bench" / "methods.jsonl"
+FIRST, UP, DOWN = 3.0, (10.0, 30.0), (1.0, 0.3, 0.1)
+"""Of the method's usual rate: short runs want more than that."""
 SEEDS = (0, 1, 2)
 
 say = partial(print, flush=True)
@@ -39,12 +63,12 @@ class Size:
     per_label: int = 10
     labels: int | None = None
     """All, or the first so many by name."""
-    bank_test: int = 200
-    bank_epochs: float = 1
-    facts_train: int = 300
+    bank_test: int = 150
+    facts_train: int = 160
     facts_test: int = 40
     """Sets of facts, each with all its sentences as references."""
-    facts_epochs: float = 1
+    epochs: float = 1
+    new_tokens: int = 64
 
 
 QUICK = Size(per_label=2, labels=8, bank_test=8, facts_train=16, facts_test=3)
@@ -66,11 +90,9 @@ def arm(name: str, said: str, method: str, **settings: object) -> Arm:
 
 
 ARMS = (
+    arm("lora", "LoRA, rank 16", "lora"),
     arm("full", "full", "full"),
     arm("freeze", "freeze: the upper half of the layers learns", "freeze", layers=15),
-    arm("lora", "LoRA, rank 16", "lora"),
-    arm("lora-4", "LoRA, rank 4", "lora", rank=4, alpha=8),
-    arm("rslora", "LoRA, scaled by the root of the rank", "lora", rslora="true"),
     arm("dora", "DoRA", "lora", dora="true"),
     arm("lora-plus", "LoRA+, B at 16 times A's rate", "lora", plus=16),
     arm("pissa", "LoRA from the principal part of the weights", "lora", init="pissa"),
@@ -80,111 +102,231 @@ ARMS = (
     arm("bitfit", "BitFit", "bitfit"),
     arm("prefix", "prefix tuning", "prefix"),
     arm("prompt", "prompt tuning", "prompt"),
-    arm("gradual", "freeze, unfreezing from the top", "freeze", unfreeze=0.5),
     Arm("nf4", "LoRA over a base in 4 bits", {"method": "lora", "model.quantize": "nf4"}),
     Arm("head", "LoRA and a linear head (banking77 alone)", {"method": "lora", "objective": "classify"}),
+    arm("gradual", "freeze, unfreezing from the top", "freeze", unfreeze=0.5),
+    arm("rslora", "LoRA, scaled by the root of the rank", "lora", rslora="true"),
+    arm("lora-4", "LoRA, rank 4", "lora", rank=4, alpha=8),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, as its run.json has it."""
+
+    rate: float
+    loss: float | None
+    """On all validation rows, where there are any."""
+    seconds: float
+    """Of the processor, in steps."""
+    peak_bytes: int
+    learning: int
 
 
 def main() -> None:
     """Runs what is not there yet, and writes."""
     asked = arguments()
-    before, size = machine(), QUICK if asked.quick else Size()
+    here, size = machine(), QUICK if asked.quick else Size()
     place = ROOT / ".bench" / ("methods-quick" if asked.quick else "methods")
     place.mkdir(parents=True, exist_ok=True)
-    rows(asked.data, place, size, asked.model)
-    page = place / PAGE.name if asked.quick else PAGE
+    rows(asked.data, place, size)
+    figures, page = (place / FIGURES.name, place / PAGE.name) if asked.quick else (FIGURES, PAGE)
     if asked.quick:
         shutil.copy(PAGE, page)
-    found: list[Learned] = []
-    for one in [one for one in ARMS if not asked.arms or one.name in asked.arms]:
-        found.append(learned(one, place, size, asked.model))
-        say(found[-1].told())
-        write(page, before, found, command=command())
+    told = {"size": asdict(size), "model": asked.model}
+    if not (place / "base.json").is_file():
+        based(place, size, asked.model)
+    for one in (one for one in ARMS if not asked.arms or one.name in asked.arms):
+        if one.name not in done(figures, told):
+            made = learned(one, place, size, asked.model)
+            say(made.told())
+            with figures.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({**told, "processor": here.processor, **asdict(made)}) + "\n")
+        found = done(figures, told)
+        base = json.loads((place / "base.json").read_text(encoding="utf-8"))
+        ordered = [found[each.name] for each in ARMS if each.name in found]
+        write_page(page, lines(here, ordered, base["values"], command()), script=SCRIPT)
+
+
+def done(figures: Path, told: Mapping[str, object]) -> dict[str, Method]:
+    """The methods that were measured at this size, by name."""
+    found = {}
+    for text in figures.read_text(encoding="utf-8").splitlines() if figures.is_file() else ():
+        line = json.loads(text)
+        if all(line.pop(name) == value for name, value in told.items()):
+            found[line["name"]] = Method(line.pop("processor"), Learned.of(line))
+    return found
+
+
+def based(place: Path, size: Size, model: str) -> None:
+    """The model before any tuning: both tasks, and the general questions."""
+    values, said = {}, {}
+    for task in ("bank", "facts"):
+        prepared = opened(ARMS[0], task, place, size, model)
+        found = judge(prepared.model, prepared.asked, prepared.task, prepared.recipe.evaluate, "base", Show())
+        values[task] = found.primary.value
+        said = said or answers(prepared.model, budget=prepared.recipe.evaluate.token_budget, progress=silent)
+    (place / "base.json").write_text(json.dumps({"values": values, "answers": said}), encoding="utf-8")
 
 
 def learned(one: Arm, place: Path, size: Size, model: str) -> Learned:
     """Both tasks by one method."""
-    first = bank(one, place, size, model, seed=0, factor=1.0, rate=None)
-    usual = highest(first)
-    at = partial(bank, one, place, size, model)
-    factor = climbed(lambda each: validation(first if each == 1.0 else at(seed=0, factor=each, rate=each * usual)))
-    banks = [first if factor == 1.0 else at(seed=0, factor=factor, rate=factor * usual)]
-    banks += [at(seed=seed, factor=factor, rate=factor * usual) for seed in SEEDS[1:]]
-    both = "objective" not in one.settings
-    texts = [facts(one, place, size, model, seed=seed, factor=factor, rate=factor * usual) for seed in SEEDS if both]
-    return Learned(one.name, one.said, factor, usual, Task.of(banks), Task.of(texts) if texts else None)
+    bank = Trials(one, "bank", place, opened(one, "bank", place, size, model))
+    factor = climbed(lambda each: bank.trained(each, 0).loss)
+    facts = None
+    if "objective" not in one.settings:
+        facts = Trials(one, "facts", place, opened(one, "facts", place, size, model))
+    return Learned(
+        name=one.name,
+        said=one.said,
+        factor=factor,
+        usual=bank.usual,
+        losses=bank.losses(),
+        bank=bank.measured(factor, forgot=True),
+        facts=None if facts is None else facts.measured(factor, forgot=False),
+    )
 
 
-def climbed(score: Callable[[float], float]) -> float:
-    """The factor of the highest score: up from 1 as long as that gains, or else down."""
-    scores = {1.0: score(1.0)}
+def climbed(loss: Callable[[float], float | None]) -> float:
+    """The factor of the least loss: up from the first as long as that gains, or else down."""
+    losses = {FIRST: loss(FIRST)}
     for way in (UP, DOWN):
-        best = scores[1.0]
+        least = losses[FIRST]
         for factor in way:
-            scores[factor] = score(factor)
-            if scores[factor] <= best:
+            losses[factor] = loss(factor)
+            if not _less(losses[factor], least):
                 break
-            best = scores[factor]
-        if best > scores[1.0]:
+            least = losses[factor]
+        if _less(least, losses[FIRST]):
             break
-    return max(scores, key=lambda each: scores[each])
+    return min(losses, key=lambda each: float("inf") if losses[each] is None else float(losses[each] or 0.0))
 
 
-def bank(one: Arm, place: Path, size: Size, model: str, *, seed: int, factor: float, rate: float | None) -> Path:
-    """A run on banking77; what it forgets is measured with the second seed, how near other labels came with none."""
+def _less(one: float | None, other: float | None) -> bool:
+    """Whether a loss is lower; one that diverged is none."""
+    return one is not None and (other is None or one < other)
+
+
+class Trials:
+    """The runs of one method on one task, from one opened base."""
+
+    def __init__(self, one: Arm, task: str, place: Path, prepared: Prepared) -> None:
+        self.one, self.task, self.place, self.prepared = one, task, place, prepared
+        self.shared = Shared(prepared)
+        recipe, network = prepared.recipe, prepared.model.network
+        self.usual = peak_rate(recipe.train, recipe.method.usual_lr(network))
+        self.copied = 0 if recipe.method.removable else sum(each.nbytes for each in network.parameters())
+        """Bytes that are held only so that the next trial begins alike."""
+
+    def folder(self, factor: float, seed: int) -> Path:
+        """Where a run lies."""
+        return self.place / f"{self.one.name}-{self.task}-{factor:.3g}-{seed}"
+
+    def trained(self, factor: float, seed: int) -> Run:
+        """A run, taken or read back; a diverged one has no loss."""
+        folder = self.folder(factor, seed)
+        if not (folder / "run.json").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            made = self._stepped(factor * self.usual, seed, folder)
+            say(f"{folder.name}: loss {made.loss}, {made.seconds:.0f} s in steps")
+            (folder / "run.json").write_text(json.dumps(asdict(made)), encoding="utf-8")
+        return Run(**json.loads((folder / "run.json").read_text(encoding="utf-8")))
+
+    def losses(self) -> dict[str, float | None]:
+        """Every rate that was tried, in the words of its factor, and its loss."""
+        found = self.place.glob(f"{self.one.name}-{self.task}-*-0/run.json")
+        each = {file.parent.name.split("-")[-2]: json.loads(file.read_text(encoding="utf-8"))["loss"] for file in found}
+        return dict(sorted(each.items(), key=lambda item: float(item[0])))
+
+    def measured(self, factor: float, *, forgot: bool) -> Task:
+        """Every seed at one rate, asked the test rows."""
+        runs = [self.trained(factor, seed) for seed in SEEDS]
+        files = [self._asked(factor, seed) for seed in SEEDS]
+        metric = self.prepared.task.primary
+        values, low, high = spread(files, metric)
+        last = (self.folder(factor, SEEDS[0]) / "last").resolve()
+        made = Task(
+            metric=metric,
+            value=sum(values) / len(values),
+            low=low,
+            high=high,
+            seeds=tuple(values),
+            n=len(self.prepared.asked),
+            seconds=runs[0].seconds,
+            peak_bytes=max(one.peak_bytes for one in runs),
+            learning=runs[0].learning,
+            bytes=Task.size(last),
+            forgot=self._forgot(factor) if forgot else None,
+        )
+        for folder in self.place.glob(f"{self.one.name}-{self.task}-*/checkpoints"):
+            shutil.rmtree(folder)
+        return made
+
+    def _recipe(self, rate: float, seed: int) -> Recipe:
+        return applied(self.prepared.recipe, {"train.lr": float(f"{rate:.3g}"), "train.seed": seed})
+
+    def _stepped(self, rate: float, seed: int, folder: Path) -> Run:
+        recipe, times = self._recipe(rate, seed), [process_time()]
+
+        def stepped(record: StepRecord) -> None:
+            times.append(process_time())
+
+        with self.shared.trial(recipe) as mine:
+            calls = hooks(mine, stepped=stepped, evaluated=lambda record: None, say=say)
+            meter = Meter(mine.model.device).start()
+            try:
+                fitted(mine, folder, replace(calls, evaluate=None, measure=None), resumed=False)
+                loss = Watch(mine).losses(len(mine.watched)).metrics["loss"] if mine.watched else None
+            except DivergedError:
+                loss = None
+            peak = meter.read().peak_bytes - self.copied
+            learning = sum(each.numel() for each in trainable(mine.model.network).values())
+        each = [after - before for before, after in pairwise(times)]
+        return Run(rate, loss, median(each) * len(each), peak, learning)
+
+    def _asked(self, factor: float, seed: int) -> Path:
+        """The answers to the test rows."""
+        file = self.folder(factor, seed) / "predictions.jsonl"
+        if not file.is_file():
+            with self._again(factor, seed) as mine:
+                found = judge(
+                    mine.model, self.prepared.asked, mine.task, mine.recipe.evaluate, file.parent.name, Show()
+                )
+            write_predictions(file, found.rows)
+        return file
+
+    def _forgot(self, factor: float) -> tuple[float, float, float, float]:
+        """General questions before, and the change with its interval."""
+        before = json.loads((self.place / "base.json").read_text(encoding="utf-8"))["answers"]
+        with self._again(factor, SEEDS[0]) as mine:
+            said = answers(mine.model, budget=mine.recipe.evaluate.token_budget, progress=silent)
+        found = probe(before, said, resamples=2000, seed=0)
+        assert found is not None, "the base was asked the same questions"
+        change = found.difference
+        return found.base.value, change.value, change.low, change.high
+
+    @contextmanager
+    def _again(self, factor: float, seed: int) -> Iterator[Prepared]:
+        """The model as a run left it."""
+        recipe = self._recipe(factor * self.usual, seed)
+        with self.shared.trial(recipe) as mine:
+            restore(mine.model.network, self.folder(factor, seed) / "last")
+            yield mine
+
+
+def opened(one: Arm, task: str, place: Path, size: Size, model: str) -> Prepared:
+    """Rows and model, before anything is attached."""
+    bank = task == "bank"
     settings = {
-        "data.input": "text", "data.output": "category", "data.instruction": BANK, "data.validation": "0.15",
-        "train.epochs": str(size.bank_epochs), "model.name": model, "train.evaluations_per_epoch": "1",
-        "forgetting.measure": "true" if seed == 1 else "false", "evaluate.margin": "0", **one.settings,
+        "data.train": str(place / f"{task}-train.csv"), "data.test": str(place / f"{task}-test.csv"),
+        "data.input": "text" if bank else "mr", "data.output": "category" if bank else "ref",
+        "data.instruction": BANK if bank else FACTS, "data.validation": "0.15" if bank else "0",
+        "model.name": model, "train.epochs": str(size.epochs), "train.examples_per_step": "16",
+        "train.keep_checkpoints": "1", "evaluate.margin": "0", "evaluate.validation_rows": "null",
+        "forgetting.measure": "false", **({} if bank else {"evaluate.max_new_tokens": str(size.new_tokens)}),
+        **one.settings,
     }  # fmt: skip
-    settings |= {"train.lr": f"{rate:.3g}"} if rate is not None else {}
-    return trained(place / f"{one.name}-bank-{factor:g}-{seed}", place, "bank", seed, settings)
-
-
-def facts(one: Arm, place: Path, size: Size, model: str, *, seed: int, factor: float, rate: float) -> Path:
-    """A run on E2E."""
-    settings = {
-        "data.input": "mr", "data.output": "ref", "data.instruction": FACTS, "evaluate.max_new_tokens": "64",
-        "data.validation": "0", "train.epochs": str(size.facts_epochs), "model.name": model,
-        "forgetting.measure": "false", "train.lr": f"{rate:.3g}", **one.settings,
-    }  # fmt: skip
-    return trained(place / f"{one.name}-facts-{factor:g}-{seed}", place, "facts", seed, settings)
-
-
-def trained(run: Path, place: Path, task: str, seed: int, settings: Mapping[str, str]) -> Path:
-    """A finished run folder: found, gone on with, or taken from the start. Raises SystemExit where it fails."""
-    words = [f"{key}={value}" for key, value in settings.items()]
-    words += [f"data.train={place / f'{task}-train.csv'}", f"data.test={place / f'{task}-test.csv'}"]
-    words += ["train.examples_per_step=16", f"train.seed={seed}"]
-    done = carried_out(run, words, first=lambda: borrow(run, place, task, settings))
-    for file in done.glob("checkpoints/*/optimizer*"):  # a gigabyte where every weight learns
-        file.unlink()
-    return done
-
-
-def borrow(run: Path, place: Path, task: str, settings: Mapping[str, str]) -> None:
-    """Hands a run what another of the same base measured before tuning, which need not be asked again."""
-    bits = settings.get("model.quantize")
-    for done in sorted(place.glob(f"*-{task}-*/report.json")):
-        other = done.parent
-        if ("nf4" in other.name) != (bits is not None) or not (other / "base.jsonl").is_file():
-            continue
-        run.mkdir(parents=True, exist_ok=True)
-        shutil.copy(other / "base.jsonl", run / "base.jsonl")
-        return
-
-
-def highest(run: Path) -> float:
-    """The highest learning rate of a run that named none."""
-    lines = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
-    return max(line["lr"] for line in lines if line["kind"] == "step")
-
-
-def validation(run: Path) -> float:
-    """The deciding metric on all validation rows."""
-    made = json.loads((run / "report.json").read_text(encoding="utf-8"))
-    return float(made["validation"]["metrics"][made["task"]["primary"]]["value"])
+    return prepare(load_recipe(None, [f"{key}={value}" for key, value in settings.items()]), Show())
 
 
 def arguments() -> argparse.Namespace:
@@ -199,13 +341,16 @@ def arguments() -> argparse.Namespace:
 
 
 def command() -> str:
-    """As it was typed."""
-    return shlex.join(["python", "bench/methods.py", *sys.argv[1:]])
+    """As it was typed, whichever methods it was for."""
+    words = sys.argv[1:]
+    if "--arms" in words:
+        words = words[: words.index("--arms")]
+    return shlex.join(["python", "bench/methods.py", *words])
 
 
-def rows(data: Path, place: Path, size: Size, model: str) -> None:
+def rows(data: Path, place: Path, size: Size) -> None:
     """The files of both tasks, drawn by a fixed seed. Raises SystemExit where those in place are of other sizes."""
-    made, wanted = place / "size.txt", f"{size} {model}"
+    made, wanted = place / "size.txt", str(size)
     if made.exists() and made.read_text(encoding="utf-8") != wanted:
         raise SystemExit(f"{place}: holds runs of other sizes; remove the folder to begin anew")
     one, other = data / "banking77", data / "e2e-cleaned"

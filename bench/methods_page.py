@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -11,13 +10,14 @@ from typing import Any
 
 import numpy as np
 from environment import Machine
+from marked import row
 
 from luthier.evaluate import read_predictions
 from luthier.metrics import named
 from luthier.words import counted
 
 RESAMPLES = 2000
-BEGIN, END = "<!-- measured: begin (written by bench/methods.py) -->", "<!-- measured: end -->"
+SCRIPT = "bench/methods.py"
 NO_WEIGHTS = ("optimizer", "tokenizer", "manifest", "state", "special_tokens", "vocab", "merges", "chat_template")
 """How the names of files begin that lie in a checkpoint and hold nothing that was learned."""
 
@@ -34,37 +34,21 @@ class Task:
     """95 % interval over other rows and other seeds."""
     seeds: tuple[float, ...]
     n: int
-    base: float
     seconds: float
-    """In steps, on average."""
+    """Of the processor in steps: the median of one, times as many."""
     peak_bytes: int
+    """Most memory while it learned."""
     learning: int
     """Parameters that learn."""
     bytes: int
     """Of what was learned, on disk."""
     forgot: tuple[float, float, float, float] | None
-    """Accuracy on general questions: before, and the difference with its interval; None where no run measured it."""
+    """Accuracy on general questions: before, and the difference with its interval; None where it was not measured."""
 
-    @classmethod
-    def of(cls, runs: Sequence[Path]) -> Task:
-        """What finished run folders of one task say."""
-        reports = [json.loads((run / "report.json").read_text(encoding="utf-8")) for run in runs]
-        metric, n = reports[0]["verdict"]["metric"], reports[0]["verdict"]["n"]
-        values, low, high = spread([run / "predictions.jsonl" for run in runs], metric)
-        return cls(
-            metric=metric,
-            value=fmean(values),
-            low=low,
-            high=high,
-            seeds=tuple(values),
-            n=n,
-            base=reports[0]["verdict"]["base"]["value"],
-            seconds=fmean(stepping(run) for run in runs),
-            peak_bytes=max(one["cost"]["took"]["peak_bytes"] for one in reports),
-            learning=reports[0]["model"]["trainable"],
-            bytes=size(runs[0]),
-            forgot=next((general(one) for one in reports if one.get("forgetting")), None),
-        )
+    @staticmethod
+    def size(checkpoint: Path) -> int:
+        """Bytes of what was learned."""
+        return sum(file.stat().st_size for file in checkpoint.iterdir() if not file.name.startswith(NO_WEIGHTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +60,29 @@ class Learned:
     factor: float
     """Of the method's usual rate, what was best on banking77's validation rows."""
     usual: float
+    losses: Mapping[str, float | None]
+    """On those, by the factors that were tried; None where it diverged."""
     bank: Task
     facts: Task | None
+
+    @classmethod
+    def of(cls, line: dict[str, Any]) -> Learned:
+        """As its line has it."""
+        tasks = {name: None if line[name] is None else Task(**line[name]) for name in ("bank", "facts")}
+        return cls(**{**line, **tasks})  # type: ignore[arg-type]
 
     def told(self) -> str:
         """A line for whoever waits."""
         texts = f", E2E {self.facts.metric} {self.facts.value:.1f}" if self.facts is not None else ""
         return f"{self.said}: banking77 {self.bank.value:.3f}{texts} at {self.factor * self.usual:.2g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What was measured, and on what."""
+
+    processor: str
+    learned: Learned
 
 
 def spread(files: Sequence[Path], metric: str) -> tuple[list[float], float, float]:
@@ -102,58 +102,39 @@ def spread(files: Sequence[Path], metric: str) -> tuple[list[float], float, floa
     return whole, float(low), float(high)
 
 
-def stepping(run: Path) -> float:
-    """Seconds a run took in steps."""
-    lines = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
-    return float(sum(line["seconds"] for line in lines if line["kind"] == "step"))
-
-
-def size(run: Path) -> int:
-    """Bytes of what was learned."""
-    place = (run / ("best" if (run / "best").exists() else "last")).resolve()
-    return sum(file.stat().st_size for file in place.iterdir() if not file.name.startswith(NO_WEIGHTS))
-
-
-def general(report: dict[str, Any]) -> tuple[float, float, float, float]:
-    """General questions before, and the change with its interval."""
-    found = next(one for one in report["forgetting"]["measures"] if one["kind"] == "probe")
-    change = found["difference"]
-    return found["base"]["value"], change["value"], change["low"], change["high"]
-
-
-def write(page: Path, machine: Machine, found: Sequence[Learned], *, command: str) -> None:
-    """Puts the figures between the marks. Raises SystemExit where there are none."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{page}: the lines {BEGIN} and {END} are not there, so the figures have no place")
-    made = "\n".join(lines(machine, found, command))
-    page.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", encoding="utf-8")
-
-
-def lines(machine: Machine, found: Sequence[Learned], command: str) -> Iterable[str]:
+def lines(machine: Machine, found: Sequence[Method], base: Mapping[str, float], command: str) -> Iterator[str]:
     """The generated part, line by line."""
-    some = found[0]
-    memory = f"{counted(machine.cores, 'core')}, {machine.memory_gb:.0f} GB"
-    yield f"Machine: {machine.processor}, {memory}; {machine.system}; load before {machine.load:.2f}."
-    yield f"Command: `{command}`. {len(found)} methods so far, {len(some.bank.seeds)} seeds each.\n"
-    yield f"The base: banking77 {some.bank.base:.3f}" + (f", E2E {some.facts.base:.1f}." if some.facts else ".")
+    each = [one.learned for one in found]
+    some, texts = each[0].bank, next((one.facts for one in each if one.facts is not None), None)
+    processors = ", ".join(sorted({one.processor for one in found}))
+    yield f"Measured on {processors}; the page was written on {counted(machine.cores, 'core')}, {machine.system}."
+    yield f"`{command}`, one thread a method: {len(found)} methods so far, {len(some.seeds)} seeds each.\n"
+    yield f"The base: banking77 {base['bank']:.3f}, E2E {base['facts']:.1f}."
     yield ""
-    facts = f"E2E, {some.facts.metric} ({some.facts.n} sets of facts)" if some.facts else "E2E"
-    yield row(
-        "method", "rate", f"banking77, {some.bank.metric} ({some.bank.n} rows)", "seeds", facts, "general questions"
-    )
-    yield "|---" * 6 + "|"
-    for one in found:
+    facts = f"E2E, {texts.metric} ({texts.n} sets of facts)" if texts else "E2E"
+    yield row("method", "rate", f"banking77, {some.metric} ({some.n} rows)", "seeds", facts, "general questions")
+    yield row(*["---"] * 6)
+    for one in each:
         yield row(one.said, rate(one), value(one.bank, 3), seeds(one.bank, 3), value(one.facts, 1), lost(one.bank))
     yield ""
-    yield row("method", "parameters that learn", "on disk", "memory", "seconds in steps, banking77", "E2E")
-    yield "|---" * 6 + "|"
-    for one in found:
+    yield row("method", "parameters that learn", "on disk", "memory", "processor seconds in steps, banking77", "E2E")
+    yield row(*["---"] * 6)
+    for one in each:
         bank, texts = one.bank, one.facts
         took = f"{bank.seconds:.0f}", f"{texts.seconds:.0f}" if texts else "-"
         held = f"{bank.learning:,}", f"{bank.bytes / 1e6:.2f} MB", f"{bank.peak_bytes / 1e9:.1f} GB"
         yield row(one.said, *held, *took)
+    yield ""
+    yield row("method", "loss on banking77's validation rows, by the rate's place against the usual one")
+    yield row(*["---"] * 2)
+    for one in each:
+        yield row(one.said, tried(one))
+
+
+def tried(one: Learned) -> str:
+    """Every rate that was looked at."""
+    said = {name: "diverged" if loss is None else f"{loss:.3f}" for name, loss in one.losses.items()}
+    return ", ".join(f"{name} x: {loss}" for name, loss in said.items())
 
 
 def rate(one: Learned) -> str:
@@ -178,8 +159,3 @@ def lost(task: Task) -> str:
     before, change, low, high = task.forgot
     text = f"{change:+.3f} [{low:+.3f}, {high:+.3f}]"
     return f"{before + change:.3f}: " + (f"**{text}**" if low > 0 or high < 0 else text)
-
-
-def row(*cells: str) -> str:
-    """A line of a table."""
-    return "| " + " | ".join(cells) + " |"
