@@ -58,15 +58,16 @@ class Size:
 
     a_class: int = 10
     facts_train: int = 200
-    judged: int = 100
+    judged: int = 80
     """Validation rows of banking77; a fifth as many of E2E, whose answers are written word by word."""
-    asked: int = 200
+    asked: int = 150
     """Test rows, likewise."""
     epochs: float = 1
-    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
+    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
     ranks: tuple[int, ...] = (8, 32)
-    batches: tuple[int, ...] = (8, 32)
+    batches: tuple[int, ...] = (16,)
     looks: int = 3
+    """Of a trial of the search; one of the grid is judged at its end."""
     seeds: int = 3
 
 
@@ -145,7 +146,7 @@ def measured(task: Task, place: Path, size: Size, model: str) -> Found:
     whole = shared.whole
     higher = not lower_is_better(whole.task.primary)
     grid = study(place / f"{task.name}-grid", whole.recipe, size, grid_space(size), SearchOptions(
-        trials=len(settings(size)), pruner="none", seeds=0, looks=size.looks), higher=higher)  # fmt: skip
+        trials=len(settings(size)), pruner="none", seeds=0, looks=1), higher=higher)  # fmt: skip
     for one in settings(size):
         grid.study.enqueue_trial(dict(one), skip_if_exists=True)
     finished(run_trials(grid, shared, show))
@@ -210,14 +211,15 @@ def box(size: Size) -> tuple[Dimension, ...]:
     """What the search may try: the box that the grid spans."""
     ranks = (Among("method.rank", size.ranks),) if len(size.ranks) > 1 else ()
     rate = Between("train.lr", size.rates[0], size.rates[-1], log=True)
-    return rate, *ranks, Among("train.examples_per_step", size.batches)
+    batches = (Among("train.examples_per_step", size.batches),) if len(size.batches) > 1 else ()
+    return rate, *ranks, *batches
 
 
 def study(
     folder: Path, whole: Recipe, size: Size, space: Sequence[Dimension], options: SearchOptions, *, higher: bool
 ) -> Study:
     """Trials that are kept in a folder."""
-    most = round(size.epochs * looks_per_epoch(whole, size.looks))
+    most = round(size.epochs * looks_per_epoch(whole, options.looks))
     return Study(folder, options, space, maximize=higher, identity={"size": json.dumps(asdict(size))}, most_looks=most)
 
 
@@ -278,10 +280,11 @@ def lines(here: Machine, found: Sequence[Found], size: Size) -> Iterator[str]:
     """The measured part of the page."""
     yield f"`{shlex.join(['python', SCRIPT, *sys.argv[1:]])}` on {here.processor}, {here.cores} cores."
     yield ""
+    ranks, batches = (", ".join(map(str, each)) for each in (size.ranks, size.batches))
     yield (
-        f"Grid: {len(size.rates)} rates from {size.rates[0]:g} to {size.rates[-1]:g}, ranks {size.ranks}, "
-        f"{size.batches} examples a step, {size.epochs:g} epochs: {len(settings(size))} runs to their end. The search "
-        f"has {SHARE:.0%} of the grid's tokens for the box that the grid spans."
+        f"Grid: {len(size.rates)} rates from {size.rates[0]:g} to {size.rates[-1]:g}, ranks {ranks}, {batches} examples "
+        f"a step, {size.epochs:g} epochs: {len(settings(size))} runs to their end. The search has {SHARE:.0%} of the "
+        "grid's tokens for the box that the grid spans."
     )
     yield ""
     yield row("task", "rows learned", "", "trials", "tokens computed", "time", "best setting", "validation")

@@ -1,9 +1,10 @@
 """`python bench/trunk.py`: trials over the top layers of a frozen trunk, with what it computes kept and without.
 
 Every arm is a process of its own that takes its trials one after another. The arm that keeps begins with an empty
-folder. Trials of the others cost the same each, so `--measured` of them are run and the rest is a multiple, which the
-page says. `--trl` adds TRL with the same layers frozen, one trial. Writes docs/trunk.md; figures go to
-.bench/trunk.jsonl as they come, and an arm that is there is not measured again.
+folder, and its trials after the first cost the same each; those of the others do from the first. So `--kept` and
+`--measured` of them are run and the rest counts like the last of them, which the page says. `--trl` adds TRL with the
+same layers frozen: one trial, or of that `--trl-steps` steps. Writes docs/trunk.md; figures go to bench/trunk.jsonl as
+they come, and an arm that is there is not measured again.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from luthier.types import Example
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 SCRATCH = ROOT / ".bench"
-FIGURES = SCRATCH / "trunk.jsonl"
+FIGURES = HERE / "trunk.jsonl"
 PAGE = ROOT / "docs" / "trunk.md"
 METHODS = ("freeze", "lora")
 OURS, KEPT, EXACT, TRL = "computed every time", "kept", "kept exactly", "TRL"
@@ -65,6 +66,7 @@ def main() -> None:
     here, model = machine(), model_folder(asked.model)
     path = prepared(asked, model)
     size = {name: getattr(asked, name) for name in ("work", "a_class", "epochs", "trials", "threads", "model")}
+    size["processor"] = here.processor
     lines = earlier(size)
     for method in asked.methods:
         for top in asked.tops:
@@ -94,6 +96,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--measured", type=int, default=1, help="trials run of the arms that keep nothing")
+    parser.add_argument("--kept", type=int, help="trials run of the arms that keep; all if left out")
+    parser.add_argument("--trl-steps", type=int, help="steps of TRL's trial that are taken; all if left out")
     parser.add_argument("--exact", action="store_true", help="also keep hidden states to the bit")
     parser.add_argument("--trl", action="store_true", help="also TRL with the same layers frozen")
     parser.add_argument("--model", default="smollm2-135m", help="alias, GGUF file or folder")
@@ -138,7 +142,7 @@ def measure(asked: argparse.Namespace, model: Path, path: Path, method: str, top
         method=method,
         top=top,
         epochs=asked.epochs,
-        trials=asked.trials if keeps else asked.measured,
+        trials=(asked.kept or asked.trials) if keeps else asked.measured,
         threads=asked.threads,
         cache=str(cache) if keeps else "",
         exact=arm == EXACT,
@@ -148,14 +152,17 @@ def measure(asked: argparse.Namespace, model: Path, path: Path, method: str, top
 
 
 def trl(asked: argparse.Namespace, model: Path, path: Path, method: str, top: int) -> Found:
-    """One trial of TRL's, as it comes."""
+    """One trial of TRL's, as it comes; where not all of its steps are taken, they count as many times."""
     rows = asked.a_class * 77
     steps = asked.epochs * -(-rows // RECIPES[asked.work].rows_per_step)
-    order = Order(path, model, steps, 0, 0, asked.threads, {"method": method, "top": top})
+    taken = min(steps, asked.trl_steps or steps)
+    order = Order(path, model, taken, 0, 0, asked.threads, {"method": method, "top": top})
     python = trl_python(SCRATCH / "trl", creator=sys.executable)
     took = Measured.from_line(ran([str(python), str(HERE / "trl_side.py"), *order.arguments()], asked.threads))
-    seconds = sum(took.step_s)
-    return Found((Trial(seconds, took.processor_s, took.losses),), took.peak_bytes, 0, took.dtype, 0.0)
+    times = steps / taken
+    losses = took.losses if taken == steps else ()
+    trial = Trial(times * sum(took.step_s), times * took.processor_s, losses)
+    return Found((trial,), took.peak_bytes, 0, took.dtype, 0.0)
 
 
 def ran(command: list[str], threads: int) -> str:
@@ -194,7 +201,9 @@ def page(
     yield f"load before the run {here.load:.1f}. Command: `{command}`.\n"
     yield f"{RECIPES[asked.work].title}: {rows:,} rows ({asked.a_class} of each class), {asked.epochs} epochs, "
     yield f"{asked.trials} trials. Seconds are of the processor, all threads together, the wall clock's in brackets; "
-    yield f"trials of `{OURS}` and of TRL are {asked.measured} and 1 measured, times {asked.trials}.\n"
+    yield f"trials of `{OURS}` and of TRL are {asked.measured} and 1 measured"
+    yield f"{f' ({asked.trl_steps} of its steps)' if asked.trl_steps else ''}, times {asked.trials}"
+    yield f"{f'; of `{KEPT}`, {asked.kept}, the rest like its later ones' if asked.kept else ''}.\n"
     yield marked.row(
         *(
             "method",
@@ -217,7 +226,8 @@ def table_row(asked: argparse.Namespace, lines: dict[tuple[str, int, str], Line]
     """One arm's line; times and losses against ourselves computing every time."""
     found, plain = line.found, lines[line.method, line.top, OURS].found
     total, wall = whole(found, asked.trials)
-    last = len(found.trials[0].losses) // asked.epochs
+    losses = found.trials[0].losses
+    last = losses[-(len(losses) // asked.epochs) :]
     later = [trial.processor_s for trial in found.trials[1:]]
     gap = max(
         abs(a - b)
@@ -231,15 +241,17 @@ def table_row(asked: argparse.Namespace, lines: dict[tuple[str, int, str], Line]
         f"{mean(later):.1f}" if later else "",
         *((f"{found.read:.0%}", f"{found.cache_bytes / 1e6:.0f} MB") if line.arm in (KEPT, EXACT) else ("", "")),
         f"{found.peak_bytes / 1e9:.2f} GB",
-        f"{mean(found.trials[0].losses[-last:]):.4f}",
+        f"{mean(last):.4f}" if last else "",
         f"{gap:.4f}" if line.arm in (KEPT, EXACT) else "",
     )
 
 
 def whole(found: Found, trials: int) -> tuple[float, float]:
-    """Processor and wall seconds of all trials; where fewer were run, a multiple."""
-    times = trials / len(found.trials)
-    return times * sum(t.processor_s for t in found.trials), times * sum(t.wall_s for t in found.trials)
+    """Processor and wall seconds of all trials; those that were not run count as the ones after the first do."""
+    later, more = found.trials[1:] or found.trials, trials - len(found.trials)
+    processor = [sum(t.processor_s for t in found.trials), more * mean(t.processor_s for t in later)]
+    wall = [sum(t.wall_s for t in found.trials), more * mean(t.wall_s for t in later)]
+    return sum(processor), sum(wall)
 
 
 if __name__ == "__main__":

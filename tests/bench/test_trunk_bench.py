@@ -35,10 +35,26 @@ def test_one_measured_trial_counts_as_many_times_as_there_are_trials() -> None:
         Line("lora", 6, KEPT, found(8.0, 4.0, 4.0, 4.0, loss=2.01)),
         Line("lora", 6, TRL, found(50.0)),
     ]
-    asked = Namespace(a_class=10, epochs=2, trials=4, measured=1, work="b", threads=1, methods=["lora"], tops=[6])
+    asked = Namespace(
+        a_class=10,
+        epochs=2,
+        trials=4,
+        measured=1,
+        work="b",
+        threads=1,
+        methods=["lora"],
+        tops=[6],
+        kept=None,
+        trl_steps=None,
+    )
     text = "\n".join(trunk.page(MACHINE, asked, {line.key: line for line in made}, "python bench/trunk.py"))
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines() if row.startswith("| lora")]
     assert [row[3] for row in cells] == ["40 (80)", "20 (40)", "200 (400)"]
     assert [row[4] for row in cells] == ["1.00", "2.00", "0.20"]
     assert [row[6] for row in cells] == ["", "4.0", ""]
     assert [row[11] for row in cells] == ["", "0.0100", ""]
+
+
+def test_trials_that_were_not_run_count_like_those_after_the_first() -> None:
+    assert trunk.whole(found(8.0, 4.0, 4.0), 8) == (8.0 + 7 * 4.0, 2 * (8.0 + 7 * 4.0))
+    assert trunk.whole(found(8.0), 8) == (64.0, 128.0)
