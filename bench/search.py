@@ -282,9 +282,9 @@ def lines(here: Machine, found: Sequence[Found], size: Size) -> Iterator[str]:
     yield ""
     ranks, batches = (", ".join(map(str, each)) for each in (size.ranks, size.batches))
     yield (
-        f"Grid: {len(size.rates)} rates from {size.rates[0]:g} to {size.rates[-1]:g}, ranks {ranks}, {batches} examples "
-        f"a step, {size.epochs:g} epochs: {len(settings(size))} runs to their end. The search has {SHARE:.0%} of the "
-        "grid's tokens for the box that the grid spans."
+        f"Grid: {len(size.rates)} rates from {size.rates[0]:g} to {size.rates[-1]:g}, ranks {ranks}, {batches} "
+        f"examples a step, {size.epochs:g} epochs: {len(settings(size))} runs to their end. The search has {SHARE:.0%} "
+        "of the grid's tokens for the box that the grid spans."
     )
     yield ""
     yield row("task", "rows learned", "", "trials", "tokens computed", "time", "best setting", "validation")
