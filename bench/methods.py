@@ -1,10 +1,11 @@
 """`python bench/methods.py`: every method at its own best rate, on two tasks and over three seeds.
 
-The rate is the one with the least loss on banking77's validation rows, by the first seed: from three times the method's
-usual one up, or else down, by factors of about three, until the next is no better. banking77 (10 rows a label, of which
-15 % validate) and E2E (sentences about restaurants) are then learned at that rate with three seeds. Runs lie in
-.bench/methods and are not taken again; a method that is done is a line of bench/methods.jsonl, which the page,
-docs/methods.md, is made of. Methods can be shared out among processes: `--arms lora dora` beside `--arms full ia3`.
+The tasks are banking77 (10 rows a label, of which 15 % validate) and E2E (sentences about restaurants). On each the
+rate is the one with the least loss on the validation rows, by the first seed: from three times the method's usual one
+up, or else down, by factors of about three, until the next is no better; it is then learned with three seeds.
+Runs lie in .bench/methods and are not taken again; a method that is done on a task is a line of bench/methods.jsonl,
+which the page, docs/methods.md, is made of. Methods can be shared out among processes: `--arms lora dora` beside
+`--arms full ia3`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,11 +24,13 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import process_time
 
 from environment import machine
 from marked import write as write_page
-from methods_page import SCRIPT, Learned, Method, Task, lines, spread
+from methods_page import SCRIPT, SEEDS, Learned, Method, lines, spread
+from methods_page import size as weights
 from two_tasks import BANK, FACTS, drawn, read, save, whole
 
 from luthier.errors import DivergedError
@@ -36,7 +40,7 @@ from luthier.evaluate.run import silent
 from luthier.methods import restore
 from luthier.recipe import Recipe, load_recipe
 from luthier.run.assess import judge
-from luthier.run.prepare import Prepared, prepare
+from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
 from luthier.run.steps import fitted, hooks
 from luthier.run.watch import Watch
@@ -51,7 +55,7 @@ PAGE = ROOT / "docs" / "methods.md"
 FIGURES = ROOT / "bench" / "methods.jsonl"
 FIRST, UP, DOWN = 3.0, (10.0, 30.0), (1.0, 0.3, 0.1)
 """Of the method's usual rate: short runs want more than that."""
-SEEDS = (0, 1, 2)
+TASKS = ("bank", "facts")
 
 say = partial(print, flush=True)
 
@@ -65,6 +69,8 @@ class Size:
     """All, or the first so many by name."""
     bank_test: int = 150
     facts_train: int = 160
+    facts_validation: int = 60
+    """Rows of other facts than those learned."""
     facts_test: int = 40
     """Sets of facts, each with all its sentences as references."""
     epochs: float = 1
@@ -119,7 +125,6 @@ class Run:
     """On all validation rows, where there are any."""
     seconds: float
     """Of the processor, in steps."""
-    peak_bytes: int
     learning: int
 
 
@@ -130,6 +135,9 @@ def main() -> None:
     place = ROOT / ".bench" / ("methods-quick" if asked.quick else "methods")
     place.mkdir(parents=True, exist_ok=True)
     rows(asked.data, place, size)
+    if asked.peak:
+        say(peak(next(one for one in ARMS if one.name == asked.peak), place, size, asked.model))
+        return
     figures, page = (place / FIGURES.name, place / PAGE.name) if asked.quick else (FIGURES, PAGE)
     if asked.quick:
         shutil.copy(PAGE, page)
@@ -137,25 +145,41 @@ def main() -> None:
     if not (place / "base.json").is_file():
         based(place, size, asked.model)
     for one in (one for one in ARMS if not asked.arms or one.name in asked.arms):
-        if one.name not in done(figures, told):
-            made = learned(one, place, size, asked.model)
-            say(made.told())
-            with figures.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({**told, "processor": here.processor, **asdict(made)}) + "\n")
-        found = done(figures, told)
-        base = json.loads((place / "base.json").read_text(encoding="utf-8"))
-        ordered = [found[each.name] for each in ARMS if each.name in found]
-        write_page(page, lines(here, ordered, base["values"], command()), script=SCRIPT)
+        for task in TASKS[: 1 if "objective" in one.settings else 2]:
+            if (one.name, task) not in done(figures, told)[0]:
+                made = Trials(one, task, place, opened(one, task, place, size, asked.model)).learned()
+                say(made.told())
+                with figures.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({**told, "processor": here.processor, **asdict(made)}) + "\n")
+        found, processors = done(figures, told)
+        base = json.loads((place / "base.json").read_text(encoding="utf-8"))["values"]
+        methods = [Method(*(found.get((each.name, task)) for task in TASKS)) for each in ARMS]
+        write_page(
+            page, lines(here, [each for each in methods if each.each], processors, base, command()), script=SCRIPT
+        )
 
 
-def done(figures: Path, told: Mapping[str, object]) -> dict[str, Method]:
-    """The methods that were measured at this size, by name."""
-    found = {}
+def done(figures: Path, told: Mapping[str, object]) -> tuple[dict[tuple[str, str], Learned], set[str]]:
+    """What was measured at this size, by method and task, and on which processors."""
+    found, processors = dict[tuple[str, str], Learned](), set[str]()
     for text in figures.read_text(encoding="utf-8").splitlines() if figures.is_file() else ():
         line = json.loads(text)
         if all(line.pop(name) == value for name, value in told.items()):
-            found[line["name"]] = Method(line.pop("processor"), Learned.of(line))
-    return found
+            processors.add(line.pop("processor"))
+            found[line["arm"], line["task"]] = Learned(**line)
+    return found, processors
+
+
+def peak(one: Arm, place: Path, size: Size, model: str) -> int:
+    """Most memory of some steps on banking77, in a process that does nothing else."""
+    prepared = opened(one, "bank", place, size, model)
+    mine = replace(prepared, recipe=applied(prepared.recipe, {"train.epochs": 0.1, "train.trunk": False}))
+    attach(mine, Show(silent=True))
+    calls = hooks(mine, stepped=lambda record: None, evaluated=lambda record: None, say=lambda said: None)
+    with TemporaryDirectory() as folder:
+        meter = Meter(mine.model.device).start()
+        fitted(mine, Path(folder), replace(calls, evaluate=None, measure=None), resumed=False)
+        return meter.read().peak_bytes
 
 
 def based(place: Path, size: Size, model: str) -> None:
@@ -167,24 +191,6 @@ def based(place: Path, size: Size, model: str) -> None:
         values[task] = found.primary.value
         said = said or answers(prepared.model, budget=prepared.recipe.evaluate.token_budget, progress=silent)
     (place / "base.json").write_text(json.dumps({"values": values, "answers": said}), encoding="utf-8")
-
-
-def learned(one: Arm, place: Path, size: Size, model: str) -> Learned:
-    """Both tasks by one method."""
-    bank = Trials(one, "bank", place, opened(one, "bank", place, size, model))
-    factor = climbed(lambda each: bank.trained(each, 0).loss)
-    facts = None
-    if "objective" not in one.settings:
-        facts = Trials(one, "facts", place, opened(one, "facts", place, size, model))
-    return Learned(
-        name=one.name,
-        said=one.said,
-        factor=factor,
-        usual=bank.usual,
-        losses=bank.losses(),
-        bank=bank.measured(factor, forgot=True),
-        facts=None if facts is None else facts.measured(factor, forgot=False),
-    )
 
 
 def climbed(loss: Callable[[float], float | None]) -> float:
@@ -215,8 +221,6 @@ class Trials:
         self.shared = Shared(prepared)
         recipe, network = prepared.recipe, prepared.model.network
         self.usual = peak_rate(recipe.train, recipe.method.usual_lr(network))
-        self.copied = 0 if recipe.method.removable else sum(each.nbytes for each in network.parameters())
-        """Bytes that are held only so that the next trial begins alike."""
 
     def folder(self, factor: float, seed: int) -> Path:
         """Where a run lies."""
@@ -238,29 +242,40 @@ class Trials:
         each = {file.parent.name.split("-")[-2]: json.loads(file.read_text(encoding="utf-8"))["loss"] for file in found}
         return dict(sorted(each.items(), key=lambda item: float(item[0])))
 
-    def measured(self, factor: float, *, forgot: bool) -> Task:
-        """Every seed at one rate, asked the test rows."""
+    def learned(self) -> Learned:
+        """Every seed at the best rate, asked the test rows."""
+        factor = climbed(lambda each: self.trained(each, SEEDS[0]).loss)
         runs = [self.trained(factor, seed) for seed in SEEDS]
-        files = [self._asked(factor, seed) for seed in SEEDS]
         metric = self.prepared.task.primary
-        values, low, high = spread(files, metric)
-        last = (self.folder(factor, SEEDS[0]) / "last").resolve()
-        made = Task(
+        values, low, high = spread([self._asked(factor, seed) for seed in SEEDS], metric)
+        made = Learned(
+            arm=self.one.name,
+            said=self.one.said,
+            task=self.task,
             metric=metric,
+            factor=factor,
+            usual=self.usual,
+            losses=self.losses(),
             value=sum(values) / len(values),
             low=low,
             high=high,
-            seeds=tuple(values),
+            seeds=values,
             n=len(self.prepared.asked),
-            seconds=runs[0].seconds,
-            peak_bytes=max(one.peak_bytes for one in runs),
+            seconds=self.trained(FIRST, SEEDS[0]).seconds,
+            peak_bytes=self._peak(),
             learning=runs[0].learning,
-            bytes=Task.size(last),
-            forgot=self._forgot(factor) if forgot else None,
+            bytes=weights((self.folder(factor, SEEDS[0]) / "last").resolve()),
+            forgot=self._forgot(factor) if self.task == "bank" else None,
         )
         for folder in self.place.glob(f"{self.one.name}-{self.task}-*/checkpoints"):
             shutil.rmtree(folder)
         return made
+
+    def _peak(self) -> int:
+        """Of a process of its own."""
+        done = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--peak", self.one.name],
+                              check=True, stdout=subprocess.PIPE, text=True)  # fmt: skip
+        return int(done.stdout.split()[-1])
 
     def _recipe(self, rate: float, seed: int) -> Recipe:
         return applied(self.prepared.recipe, {"train.lr": float(f"{rate:.3g}"), "train.seed": seed})
@@ -273,16 +288,16 @@ class Trials:
 
         with self.shared.trial(recipe) as mine:
             calls = hooks(mine, stepped=stepped, evaluated=lambda record: None, say=say)
-            meter = Meter(mine.model.device).start()
             try:
-                fitted(mine, folder, replace(calls, evaluate=None, measure=None), resumed=False)
+                ended = fitted(mine, folder, replace(calls, evaluate=None, measure=None), resumed=False)
+                if ended.interrupted:
+                    raise SystemExit("stopped; the same command goes on")
                 loss = Watch(mine).losses(len(mine.watched)).metrics["loss"] if mine.watched else None
             except DivergedError:
                 loss = None
-            peak = meter.read().peak_bytes - self.copied
             learning = sum(each.numel() for each in trainable(mine.model.network).values())
         each = [after - before for before, after in pairwise(times)]
-        return Run(rate, loss, median(each) * len(each), peak, learning)
+        return Run(rate, loss, median(each) * len(each), learning)
 
     def _asked(self, factor: float, seed: int) -> Path:
         """The answers to the test rows."""
@@ -320,7 +335,8 @@ def opened(one: Arm, task: str, place: Path, size: Size, model: str) -> Prepared
     settings = {
         "data.train": str(place / f"{task}-train.csv"), "data.test": str(place / f"{task}-test.csv"),
         "data.input": "text" if bank else "mr", "data.output": "category" if bank else "ref",
-        "data.instruction": BANK if bank else FACTS, "data.validation": "0.15" if bank else "0",
+        "data.instruction": BANK if bank else FACTS,
+        "data.validation": "0.15" if bank else str(place / "facts-validation.csv"),
         "model.name": model, "train.epochs": str(size.epochs), "train.examples_per_step": "16",
         "train.keep_checkpoints": "1", "evaluate.margin": "0", "evaluate.validation_rows": "null",
         "forgetting.measure": "false", **({} if bank else {"evaluate.max_new_tokens": str(size.new_tokens)}),
@@ -336,6 +352,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=data, help="folder with banking77 and e2e-cleaned")
     parser.add_argument("--model", default="smollm2-135m", help="what is tuned")
     parser.add_argument("--arms", nargs="*", default=[], choices=[one.name for one in ARMS], help="these alone")
+    parser.add_argument("--peak", choices=[one.name for one in ARMS], help="prints the memory of this one alone")
     parser.add_argument("--quick", action="store_true", help="a few steps each, to see that it runs")
     return parser.parse_args()
 
@@ -361,7 +378,11 @@ def rows(data: Path, place: Path, size: Size) -> None:
     ]
     save(place / "bank-train.csv", [row for some in by_label for row in some])
     save(place / "bank-test.csv", drawn([row for row in test if row["category"] in names], size.bank_test))
-    save(place / "facts-train.csv", drawn(read(other / "train.csv"), size.facts_train))
+    learned = drawn(read(other / "train.csv"), size.facts_train)
+    known = {row["mr"] for row in learned}
+    others = [row for row in read(other / "train.csv") if row["mr"] not in known]
+    save(place / "facts-train.csv", learned)
+    save(place / "facts-validation.csv", drawn(others, size.facts_validation))
     save(place / "facts-test.csv", whole(read(other / "test.csv"), size.facts_test))
     made.write_text(wanted, encoding="utf-8")
 

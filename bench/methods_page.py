@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 from environment import Machine
@@ -14,75 +13,66 @@ from marked import row
 
 from luthier.evaluate import read_predictions
 from luthier.metrics import named
-from luthier.words import counted
 
 RESAMPLES = 2000
+SEEDS = (0, 1, 2)
 SCRIPT = "bench/methods.py"
 NO_WEIGHTS = ("optimizer", "tokenizer", "manifest", "state", "special_tokens", "vocab", "merges", "chat_template")
 """How the names of files begin that lie in a checkpoint and hold nothing that was learned."""
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One task, learned with several seeds."""
+class Learned:
+    """One task learned by one method with several seeds."""
 
+    arm: str
+    said: str
+    task: str
     metric: str
+    factor: float
+    """Of the method's usual rate, what lost least on the validation rows."""
+    usual: float
+    losses: Mapping[str, float | None]
+    """On those, by the factors that were tried; None where it diverged."""
     value: float
     """Mean over the seeds."""
     low: float
     high: float
     """95 % interval over other rows and other seeds."""
-    seeds: tuple[float, ...]
+    seeds: Sequence[float]
     n: int
     seconds: float
     """Of the processor in steps: the median of one, times as many."""
     peak_bytes: int
-    """Most memory while it learned."""
+    """Most memory of a process that does nothing else."""
     learning: int
     """Parameters that learn."""
     bytes: int
     """Of what was learned, on disk."""
-    forgot: tuple[float, float, float, float] | None
+    forgot: Sequence[float] | None
     """Accuracy on general questions: before, and the difference with its interval; None where it was not measured."""
-
-    @staticmethod
-    def size(checkpoint: Path) -> int:
-        """Bytes of what was learned."""
-        return sum(file.stat().st_size for file in checkpoint.iterdir() if not file.name.startswith(NO_WEIGHTS))
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """Both tasks by one method."""
-
-    name: str
-    said: str
-    factor: float
-    """Of the method's usual rate, what was best on banking77's validation rows."""
-    usual: float
-    losses: Mapping[str, float | None]
-    """On those, by the factors that were tried; None where it diverged."""
-    bank: Task
-    facts: Task | None
-
-    @classmethod
-    def of(cls, line: dict[str, Any]) -> Learned:
-        """As its line has it."""
-        tasks = {name: None if line[name] is None else Task(**line[name]) for name in ("bank", "facts")}
-        return cls(**{**line, **tasks})  # type: ignore[arg-type]
 
     def told(self) -> str:
         """A line for whoever waits."""
-        texts = f", E2E {self.facts.metric} {self.facts.value:.1f}" if self.facts is not None else ""
-        return f"{self.said}: banking77 {self.bank.value:.3f}{texts} at {self.factor * self.usual:.2g}"
+        return f"{self.said}: {self.task} {self.metric} {self.value:.3f} at {self.factor * self.usual:.2g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What was measured, and on what."""
+    """One method on both tasks; None where it is not there, or not yet."""
 
-    processor: str
-    learned: Learned
+    bank: Learned | None
+    facts: Learned | None
+
+    @property
+    def each(self) -> list[Learned]:
+        """What is there."""
+        return [one for one in (self.bank, self.facts) if one is not None]
+
+
+def size(checkpoint: Path) -> int:
+    """Bytes of what was learned."""
+    return sum(file.stat().st_size for file in checkpoint.iterdir() if not file.name.startswith(NO_WEIGHTS))
 
 
 def spread(files: Sequence[Path], metric: str) -> tuple[list[float], float, float]:
@@ -102,60 +92,59 @@ def spread(files: Sequence[Path], metric: str) -> tuple[list[float], float, floa
     return whole, float(low), float(high)
 
 
-def lines(machine: Machine, found: Sequence[Method], base: Mapping[str, float], command: str) -> Iterator[str]:
+def lines(
+    machine: Machine, found: Sequence[Method], processors: set[str], base: Mapping[str, float], command: str
+) -> Iterator[str]:
     """The generated part, line by line."""
-    each = [one.learned for one in found]
-    some, texts = each[0].bank, next((one.facts for one in each if one.facts is not None), None)
-    processors = ", ".join(sorted({one.processor for one in found}))
-    yield f"Measured on {processors}; the page was written on {counted(machine.cores, 'core')}, {machine.system}."
-    yield f"`{command}`, one thread a method: {len(found)} methods so far, {len(some.seeds)} seeds each.\n"
+    banks = [one.bank for one in found if one.bank is not None]
+    texts = [one.facts for one in found if one.facts is not None]
+    yield f"Measured on {', '.join(sorted(processors))}; {machine.system}. `{command}`, one thread a method: "
+    yield f"{len(found)} methods so far, {len(SEEDS)} seeds each."
+    yield ""
     yield f"The base: banking77 {base['bank']:.3f}, E2E {base['facts']:.1f}."
     yield ""
-    facts = f"E2E, {texts.metric} ({texts.n} sets of facts)" if texts else "E2E"
-    yield row("method", "rate", f"banking77, {some.metric} ({some.n} rows)", "seeds", facts, "general questions")
+    bank = f"banking77, {banks[0].metric} ({banks[0].n} rows)" if banks else "banking77"
+    facts = f"E2E, {texts[0].metric} ({texts[0].n} sets of facts)" if texts else "E2E"
+    yield row("method", bank, "at the rate", facts, "at the rate", "general questions, after banking77")
     yield row(*["---"] * 6)
-    for one in each:
-        yield row(one.said, rate(one), value(one.bank, 3), seeds(one.bank, 3), value(one.facts, 1), lost(one.bank))
+    for one in found:
+        cells = *value(one.bank, 3), *value(one.facts, 1), lost(one.bank)
+        yield row(one.each[0].said, *cells)
     yield ""
     yield row("method", "parameters that learn", "on disk", "memory", "processor seconds in steps, banking77", "E2E")
     yield row(*["---"] * 6)
-    for one in each:
-        bank, texts = one.bank, one.facts
-        took = f"{bank.seconds:.0f}", f"{texts.seconds:.0f}" if texts else "-"
-        held = f"{bank.learning:,}", f"{bank.bytes / 1e6:.2f} MB", f"{bank.peak_bytes / 1e9:.1f} GB"
-        yield row(one.said, *held, *took)
+    for one in found:
+        some = one.each[0]
+        took = (f"{each.seconds:.0f}" if each is not None else "-" for each in (one.bank, one.facts))
+        held = f"{some.learning:,}", f"{some.bytes / 1e6:.2f} MB", f"{some.peak_bytes / 1e9:.1f} GB"
+        yield row(some.said, *held, *took)
     yield ""
-    yield row("method", "loss on banking77's validation rows, by the rate's place against the usual one")
-    yield row(*["---"] * 2)
-    for one in each:
-        yield row(one.said, tried(one))
+    yield row("method", "loss on the validation rows, by the rate's place against the usual one: banking77", "E2E")
+    yield row(*["---"] * 3)
+    for one in found:
+        yield row(one.each[0].said, *(tried(each) for each in (one.bank, one.facts)))
 
 
-def tried(one: Learned) -> str:
+def tried(one: Learned | None) -> str:
     """Every rate that was looked at."""
-    said = {name: "diverged" if loss is None else f"{loss:.3f}" for name, loss in one.losses.items()}
-    return ", ".join(f"{name} x: {loss}" for name, loss in said.items())
+    losses = {} if one is None else one.losses
+    said = {name: "diverged" if loss is None else f"{loss:.3f}" for name, loss in losses.items()}
+    return ", ".join(f"{name} x: {loss}" for name, loss in said.items()) or "-"
 
 
-def rate(one: Learned) -> str:
-    """The rate, and its place against the usual one."""
-    return f"{one.factor * one.usual:.2g} ({one.factor:g} x usual)"
+def value(one: Learned | None, places: int) -> tuple[str, str]:
+    """The mean over seeds with its interval and each seed's, and the rate with its place against the usual one."""
+    if one is None:
+        return "-", "-"
+    seeds = ", ".join(f"{each:.{places}f}" for each in one.seeds)
+    said = f"**{one.value:.{places}f}** [{one.low:.{places}f}, {one.high:.{places}f}] ({seeds})"
+    return said, f"{one.factor * one.usual:.2g} ({one.factor:g} x usual)"
 
 
-def value(task: Task | None, places: int) -> str:
-    """The mean over seeds with its interval."""
-    return "-" if task is None else f"{task.value:.{places}f} [{task.low:.{places}f}, {task.high:.{places}f}]"
-
-
-def seeds(task: Task, places: int) -> str:
-    """Each seed's value."""
-    return ", ".join(f"{one:.{places}f}" for one in task.seeds)
-
-
-def lost(task: Task) -> str:
+def lost(one: Learned | None) -> str:
     """What became of the general questions."""
-    if task.forgot is None:
+    if one is None or one.forgot is None:
         return "not measured"
-    before, change, low, high = task.forgot
+    before, change, low, high = one.forgot
     text = f"{change:+.3f} [{low:+.3f}, {high:+.3f}]"
     return f"{before + change:.3f}: " + (f"**{text}**" if low > 0 or high < 0 else text)
