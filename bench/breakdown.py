@@ -35,6 +35,7 @@ INSIDE = {
     "LowRank": "linear",
     "_Cascade": "attention",
     "_Scored": "head",
+    "_Settled": "head",
     "Optimizer.step": "optimizer and clipping",
     "packing": "packing",
 }
