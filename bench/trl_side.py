@@ -26,10 +26,12 @@ class Clock(TrainerCallback):
 
     def __init__(self) -> None:
         self.times: list[float] = []
+        self.began = 0.0
         self.losses: list[float] = []
 
     def on_train_begin(self, *_: object, **__: object) -> None:
         """Starts the first step's time."""
+        self.began = time.time()
         self.times.append(time.perf_counter())
 
     def on_step_end(self, *_: object, **__: object) -> None:
@@ -73,6 +75,7 @@ def main() -> None:
         versions={name: version(name) for name in ("trl", "peft", "torch", "transformers", "datasets", "accelerate")},
         settings=chosen(trainer.args),
         processor_s=used,
+        began=clock.began,
     )
     print(found.line())
 

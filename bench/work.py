@@ -137,6 +137,8 @@ class Measured:
     settings: dict[str, Setting]
     processor_s: float = 0.0
     """Of all threads together, over all steps, where it was asked for."""
+    began: float = 0.0
+    """When its first step began, by the clock of the machine, where it was noted."""
     failed: str = ""
     """Why it gave nothing."""
 
