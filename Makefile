@@ -38,6 +38,9 @@ slow: $(DEV)
 
 bench: $(READY)
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/answers.py
+	$(BIN)/python bench/start.py
+	$(BIN)/python bench/scale.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

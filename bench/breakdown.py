@@ -15,7 +15,7 @@ from luthier_side import OPTIONS, micro_batches, opened, rendered
 from torch import nn
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
-from work import CLIP, LR, Order, Work
+from work import CLIP, Order, Work
 
 from luthier.objectives.sft import SFT
 from luthier.train.optim import optimizer_of
@@ -35,6 +35,7 @@ INSIDE = {
     "LowRank": "linear",
     "_Cascade": "attention",
     "_Scored": "head",
+    "_Settled": "head",
     "Optimizer.step": "optimizer and clipping",
     "packing": "packing",
 }
@@ -48,14 +49,14 @@ def main() -> None:
     order = Order.from_command_line()
     torch.set_num_threads(order.threads)
     work = Work.open(order.work)
-    model = opened(order)
+    model = opened(order, full=work.full)
     sequences, optimizer = rendered(work, model), optimizer_of(model.network, OPTIONS)
     mark(model.network)
 
     def step(number: int) -> None:
         with record_function("packing"):
             batches = micro_batches(sequences[number * work.rows_per_step : (number + 1) * work.rows_per_step])
-        update(model, SFT(), batches, optimizer, lr=LR, clip=CLIP)
+        update(model, SFT(), batches, optimizer, lr=work.lr, clip=CLIP)
 
     for number in range(order.warmup):
         step(number)

@@ -4,8 +4,9 @@
 
 U distinct tokens, A sum of path lengths over them, S distinct rows that meet the vocabulary, N weights of the linear
 layers, P the rate. For LoRA dW = 0: no gradient of a frozen weight; and nothing flows below the lowest adapters, so
-the layers that read the embeddings have no dX. Recomputed work is never useful work. Runs in both environments: it
-imports nothing but torch.
+the layers that read the embeddings have no dX. In full tuning dW = 1, there are no adapters, and every layer has its
+dX, since the embeddings learn. Recomputed work is never useful work. Runs in both environments: it imports nothing but
+torch.
 """
 
 from __future__ import annotations
@@ -49,15 +50,20 @@ class Counts:
     """Learned tokens."""
 
 
-def flops(shape: Shape, counts: Counts, *, rank: int) -> float:
-    """Floating-point operations of one LoRA step, forward and backward, that no implementation can leave out."""
+def flops(shape: Shape, counts: Counts, *, rank: int | None) -> float:
+    """Floating-point operations of one step, forward and backward, that no implementation can leave out.
+
+    rank: of the LoRA adapters; None where every weight learns.
+    """
     weights = sum(inputs * outputs for inputs, outputs in shape.linears)
     without_input_gradient = sum(inputs * outputs for inputs, outputs in shape.lowest)
-    trunk = 2 * counts.distinct * (2 * weights - without_input_gradient)
     attention = 4 * shape.heads * shape.head_width * shape.layers * counts.seen * 3
-    head = 2 * shape.width * shape.vocabulary * counts.scored * 2
+    head = 2 * shape.width * shape.vocabulary * counts.scored
+    if rank is None:
+        return float(2 * counts.distinct * 3 * weights + attention + 3 * head)
+    trunk = 2 * counts.distinct * (2 * weights - without_input_gradient)
     adapters = 6 * rank * sum(inputs + outputs for inputs, outputs in shape.linears) * counts.distinct
-    return float(trunk + attention + head + adapters)
+    return float(trunk + attention + 2 * head + adapters)
 
 
 def rate(shape: Shape, *, rows: int, dtype: torch.dtype, repeats: int = 5) -> float:

@@ -13,7 +13,9 @@ from work import ALPHA, BETAS, CLIP, EPS, LR, RANK, WEIGHT_DECAY, Measured, Orde
 
 from luthier.batch import Batch, cut, pack
 from luthier.data.render import render_all
+from luthier.methods.full import Full
 from luthier.methods.lora import LoRA
+from luthier.methods.method import Method
 from luthier.model.accept import accept
 from luthier.model.load import Model, ModelOptions, load
 from luthier.objectives.sft import SFT
@@ -32,7 +34,7 @@ def main() -> None:
     order = Order.from_command_line()
     torch.set_num_threads(order.threads)
     work = Work.open(order.work)
-    model = opened(order)
+    model = opened(order, full=work.full)
     sequences = rendered(work, model)
     taken = list(steps(model, work, sequences, order))
     peak = peak_bytes()
@@ -56,12 +58,13 @@ def main() -> None:
     print(found.line())
 
 
-def opened(order: Order) -> Model:
-    """The model, its sharing decided, with LoRA on every linear layer."""
+def opened(order: Order, *, full: bool = False) -> Model:
+    """The model, its sharing decided, with LoRA on every linear layer, or everything learning."""
     dtype: Literal["float32", "auto"] = "float32" if order.settings.get("dtype") == "float32" else "auto"
-    model = load(ModelOptions(str(order.model), dtype=dtype))
+    model = load(ModelOptions(str(order.model), dtype=dtype), masters=full)
     accept(model)
-    LoRA(rank=RANK, alpha=ALPHA).attach(model.network, dtype=model.dtype, seed=order.seed)
+    method: Method = Full() if full else LoRA(rank=RANK, alpha=ALPHA)
+    method.attach(model.network, dtype=model.dtype, seed=order.seed)
     model.network.train()
     return model
 
@@ -90,7 +93,7 @@ def steps(model: Model, work: Work, sequences: list[TokenSequence], order: Order
     for step in range(order.warmup + order.steps):
         began = time.perf_counter()
         batches = micro_batches(sequences[step * work.rows_per_step : (step + 1) * work.rows_per_step])
-        came = update(model, SFT(), batches, optimizer, lr=LR, clip=CLIP)
+        came = update(model, SFT(), batches, optimizer, lr=work.lr, clip=CLIP)
         yield time.perf_counter() - began, came.loss
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +31,14 @@ class Recipe:
     rows_per_step: int
     times_faster: float
     """Bar: seconds a step of TRL as it comes over ours."""
+    times_tuned: float | None = None
+    """Bar: the same of TRL tuned."""
     share_of_memory: float | None = None
     """Bar: our peak memory over that of TRL as it comes."""
+    share_of_peak: float | None = None
+    """Bar: T_min / T."""
+    full: bool = False
+    """Whether every weight learns."""
 
 
 RECIPES = {
@@ -45,24 +51,38 @@ RECIPES = {
             instruction="Which of these intents does the customer's message have? Answer with the intent.\n{labels}",
         ),
         rows_per_step=32,
-        times_faster=12.0,
-        share_of_memory=1 / 3,
+        times_faster=25.0,
+        times_tuned=15.0,
+        share_of_memory=0.25,
+        share_of_peak=0.18,
     ),
     "b": Recipe(
         "banking77, one-line instruction",
         "banking77/train.csv",
         ReadOptions(input="text", output="category", instruction="Name the intent of this bank customer's message."),
         rows_per_step=16,
-        times_faster=2.5,
+        times_faster=4.0,
+        times_tuned=3.0,
+        share_of_memory=0.5,
+        share_of_peak=0.18,
     ),
     "c": Recipe(
         "GSM8K, the whole worked answer learned",
         "gsm8k/train.jsonl",
         ReadOptions(input="question", output="answer"),
         rows_per_step=16,
-        times_faster=2.0,
+        times_faster=4.0,
+        times_tuned=3.0,
+        share_of_memory=0.5,
+        share_of_peak=0.18,
     ),
 }
+RECIPES["d"] = replace(
+    RECIPES["b"], title="banking77, one-line instruction, every weight learned", full=True, times_faster=2.5,
+    times_tuned=None, share_of_memory=None, share_of_peak=None,
+)  # fmt: skip
+RECIPES["e"] = replace(RECIPES["d"], title="GSM8K, every weight learned", file=RECIPES["c"].file,
+                       options=RECIPES["c"].options)  # fmt: skip
 
 ORDER_SEED = 0
 """Both sides take the rows in the one order this draws."""
@@ -91,7 +111,7 @@ def work_of(key: str, chosen: list[Example], opened: Model) -> Work:
     sequences = [row[0].sequence for row in render_all(chosen, opened.tokenizer, max_length=None)]
     parts = [sequences[i : i + recipe.rows_per_step] for i in range(0, len(sequences), recipe.rows_per_step)]
     rows = tuple(_row(example, opened.tokenizer) for example in chosen)
-    return Work(key, recipe.title, recipe.rows_per_step, rows, tuple(map(_counts, parts)), _shape(opened))
+    return Work(key, recipe.title, recipe.rows_per_step, rows, tuple(map(_counts, parts)), _shape(opened), recipe.full)
 
 
 def _row(example: Example, tokenizer: PreTrainedTokenizerBase) -> Row:

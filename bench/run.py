@@ -29,7 +29,7 @@ RESULTS = HERE / "results.jsonl"
 PAGE = ROOT / "docs" / "benchmarks.md"
 PATIENCE_S = 900
 """How long one arm may take; torch.compile has been seen to use it up."""
-STEPS = {"a": 2, "b": 8, "c": 5}
+STEPS = {"a": 2, "b": 8, "c": 5, "d": 8, "e": 3}
 """Timed steps a round; a step of (a) takes TRL a minute or so."""
 
 

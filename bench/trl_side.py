@@ -13,7 +13,7 @@ from limit import rate
 from peft import LoraConfig  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer  # type: ignore[import-not-found, import-untyped, unused-ignore]
-from work import ALPHA, CLIP, LR, RANK, Measured, Order, Setting, Work, fingerprint, peak_bytes
+from work import ALPHA, CLIP, RANK, Measured, Order, Setting, Work, fingerprint, peak_bytes
 
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 """Llama's, by name: `layers_to_transform` takes no "all-linear"."""
@@ -26,10 +26,12 @@ class Clock(TrainerCallback):
 
     def __init__(self) -> None:
         self.times: list[float] = []
+        self.began = 0.0
         self.losses: list[float] = []
 
     def on_train_begin(self, *_: object, **__: object) -> None:
         """Starts the first step's time."""
+        self.began = time.time()
         self.times.append(time.perf_counter())
 
     def on_step_end(self, *_: object, **__: object) -> None:
@@ -73,6 +75,7 @@ def main() -> None:
         versions={name: version(name) for name in ("trl", "peft", "torch", "transformers", "datasets", "accelerate")},
         settings=chosen(trainer.args),
         processor_s=used,
+        began=clock.began,
     )
     print(found.line())
 
@@ -82,7 +85,7 @@ def made(work: Work, order: Order, folder: str, clock: Clock) -> Any:
     settings = dict(order.settings)
     batch = int(settings.pop("batch", None) or DEFAULT_BATCH)
     weights = settings.pop("weights", None)
-    method, top = settings.pop("method", "lora"), settings.pop("top", None)
+    method, top = settings.pop("method", "full" if work.full else "lora"), settings.pop("top", None)
     layers = work.shape.layers
     adapted = None if top is None else list(range(layers - int(top), layers))
     arguments = SFTConfig(
@@ -91,7 +94,7 @@ def made(work: Work, order: Order, folder: str, clock: Clock) -> Any:
         per_device_train_batch_size=batch,
         gradient_accumulation_steps=work.rows_per_step // batch,
         max_steps=order.warmup + order.steps,
-        learning_rate=LR,
+        learning_rate=work.lr,
         lr_scheduler_type="constant",
         max_grad_norm=CLIP,
         seed=order.seed,

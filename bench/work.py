@@ -15,7 +15,7 @@ from limit import Counts, Shape
 Setting: TypeAlias = "bool | int | str | None"
 
 RANK, ALPHA = 16, 32
-LR, CLIP, WEIGHT_DECAY = 2e-4, 1.0, 0.0
+LR, FULL_LR, CLIP, WEIGHT_DECAY = 2e-4, 2e-5, 1.0, 0.0
 BETAS, EPS = (0.9, 0.999), 1e-8
 
 
@@ -43,6 +43,18 @@ class Work:
     counts: tuple[Counts, ...]
     """One a step."""
     shape: Shape
+    full: bool = False
+    """Whether every weight learns, rather than adapters beside them."""
+
+    @property
+    def lr(self) -> float:
+        """Every step's learning rate."""
+        return FULL_LR if self.full else LR
+
+    @property
+    def rank(self) -> int | None:
+        """Of the adapters; None where every weight learns."""
+        return None if self.full else RANK
 
     def save(self, path: Path) -> None:
         """Writes it as JSON."""
@@ -125,6 +137,8 @@ class Measured:
     settings: dict[str, Setting]
     processor_s: float = 0.0
     """Of all threads together, over all steps, where it was asked for."""
+    began: float = 0.0
+    """When its first step began, by the clock of the machine, where it was noted."""
     failed: str = ""
     """Why it gave nothing."""
 

@@ -38,6 +38,7 @@ def test_the_limit_is_the_formula_worked_out_by_hand() -> None:
     head = 2 * 8 * 11 * 3 * 2
     adapters = 6 * 2 * (16 + 32) * 5
     assert flops(SHAPE, COUNTS, rank=2) == trunk + attention + head + adapters
+    assert flops(SHAPE, COUNTS, rank=None) == 3 * 2 * 256 * 5 + attention + head * 3 / 2
 
 
 def test_a_matrix_product_rate_is_positive_and_finite() -> None:
@@ -79,7 +80,7 @@ def test_a_batch_that_would_not_fit_is_left_out_and_said_so() -> None:
     assert next(trial for trial in trials if trial.name == "batch of 16").remark.startswith("left out")
 
 
-@pytest.mark.parametrize(("theirs", "said"), [(26.0, "| reached |"), (24.0, "| **not reached** |")])
+@pytest.mark.parametrize(("theirs", "said"), [(41.0, "| reached |"), (39.0, "| **not reached** |")])
 def test_the_page_says_plainly_whether_a_bar_is_reached(tmp_path: Path, theirs: float, said: str) -> None:
     text = tmp_path / "benchmarks.md"
     text.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")

@@ -13,6 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from luthier.model.settled import settled
+
 CHUNK_BYTES = 64 * 2**20
 """Memory for one chunk of logits in the accumulating type."""
 
@@ -39,10 +41,19 @@ class Head:
         """
         weight = self.linear.weight.to(hidden.dtype)
         bias = None if self.linear.bias is None else self.linear.bias.to(hidden.dtype)
-        scored, mean = _Scored.apply(  # type: ignore[no-untyped-call]
-            hidden, weight, bias, row, token, self.scale, self.softcap
-        )
+        shape = self.scale, self.softcap
+        if self.learns or (uniform and self.softcap is not None):
+            scored, mean = _Scored.apply(hidden, weight, bias, row, token, *shape)  # type: ignore[no-untyped-call]
+        else:
+            learns = hidden.requires_grad and torch.is_grad_enabled()
+            scored, mean = settled(hidden, weight, bias, row, token, *shape, uniform, learns)
         return scored, mean[row] if uniform else None
+
+    @property
+    def learns(self) -> bool:
+        """Whether its own weights want a gradient now."""
+        parts = [self.linear.weight] if self.linear.bias is None else [self.linear.weight, self.linear.bias]
+        return torch.is_grad_enabled() and any(part.requires_grad for part in parts)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """All logits of a few rows, for sampling: (u, d) -> (u, v) in float32 or better."""

@@ -1,0 +1,50 @@
+"""The pages of the benches that ask, start and grow say what their figures say; nothing is measured here."""
+
+from __future__ import annotations
+
+import answers
+import pytest
+import scale
+import start
+from marked import begun
+
+from luthier.model.plan import plan
+
+
+def timed(what: str, seconds: float, texts: list[str]) -> answers.Timed:
+    return answers.Timed(what, len(texts), seconds, texts)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.4, "reached"), (0.6, "**not reached**")])
+def test_rows_are_compared_by_the_time_of_one(seconds: float, said: str) -> None:
+    chosen = [timed("theirs", 20.0, ["a", "b"]), timed("same", 1.0, ["a", "c"]), timed("all", seconds, ["a"])]
+    text = "\n".join(answers.page(chosen, chosen))
+    assert f"{10 / seconds:.1f} times as fast a row; asked: 20, {said}. The same answer to 1 of 2 rows" in text
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in tables}) == 1
+
+
+def test_a_start_is_held_to_the_other_sides() -> None:
+    assert start.page({"Luthier": [8.0, 9.0, 10.0], "TRL": [18.0]})[0].startswith("0.50 of what TRL's script takes")
+    assert "**not reached**" in start.page({"Luthier": [8.0], "TRL": [7.0]})[0]
+
+
+def test_made_up_rows_share_what_their_shape_says() -> None:
+    shape = scale.Shape("sharing", 4, 20, 12)
+    (batch,) = scale.planned(scale.made(shape, 1000))
+    assert (batch.distinct, batch.logical, batch.longest) == (20 + 4 * 12, 4 * 32, 32)
+    assert len(batch.target) == 4 * scale.LEARNED
+    assert len(plan(batch).rectangles) == 1
+
+
+def test_planning_is_held_to_its_share() -> None:
+    shape = scale.Shape("rows", 8, 40, 24)
+    text = "\n".join(
+        scale.page([scale.Taken(shape, 100, 300, 64, 2.0, 0.1), scale.Taken(shape, 100, 300, 64, 2.0, 0.0)])
+    )
+    assert "Planning takes 5.00% of a step at most; asked: 2%, **not reached**." in text
+
+
+@pytest.mark.parametrize("one", [answers, start, scale])
+def test_each_page_has_its_place(one: object) -> None:
+    assert begun(one.SCRIPT) in one.PAGE.read_text(encoding="utf-8")
