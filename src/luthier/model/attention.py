@@ -15,6 +15,7 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from luthier.errors import ModelError
 from luthier.model.cascade import cascade
+from luthier.model.decoding import decoded
 from luthier.model.plan import Plan, Step
 
 NAME = "luthier_forest"
@@ -58,11 +59,14 @@ def forest_attention(
     forest.consumed.add(id(module))
     query, key = query.to(value.dtype), key.to(value.dtype)  # autocast leaves what rotary tables touched in float32
     layer = _number(module)
-    key, value = forest.keys(layer, key, value)
     before = None if forest.prefix is None else forest.prefix.of(layer, key, value)
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     window = sliding_window if sliding_window is not None and sliding_window < forest.longest else None
     plain = softcap is None and s_aux is None and window is None and query.shape[-1] == value.shape[-1]
+    if plain and isinstance(forest, Step) and not query.is_cuda:
+        held = forest.cache.extend(layer, key, value)
+        return decoded(query, *held, forest.apart(query.dtype), before, scale).transpose(1, 2), None
+    key, value = forest.keys(layer, key, value)
     if plain and isinstance(forest, Plan) and not forest.dense:
         root_key, root_value = before or (None, None)
         return cascade(query, key, value, root_key, root_value, forest, scale).transpose(1, 2), None

@@ -49,13 +49,11 @@ class _Cascade(torch.autograd.Function):
         key, value = repeated(key, heads), repeated(value, heads)
         out, lse = _inside(query, key, value, forest, scale)
         if root_key is not None and root_value is not None:
-            _merge(
-                out, lse, *_flash(query, repeated(root_key, heads), repeated(root_value, heads), scale, causal=False)
-            )
+            merge(out, lse, *flash(query, repeated(root_key, heads), repeated(root_value, heads), scale, causal=False))
         for part in forest.rectangles:
             mine, keys = slice(part.stop, part.end), slice(part.start, part.stop)
-            more, more_lse = _flash(query[:, :, mine], key[:, :, keys], value[:, :, keys], scale, causal=False)
-            _merge(out[:, :, mine], lse[:, :, mine], more, more_lse)
+            more, more_lse = flash(query[:, :, mine], key[:, :, keys], value[:, :, keys], scale, causal=False)
+            merge(out[:, :, mine], lse[:, :, mine], more, more_lse)
         out = out.to(query.dtype)
         ctx.save_for_backward(query, *saved, out, lse)
         ctx.forest, ctx.scale = forest, scale
@@ -100,7 +98,7 @@ def _root_backward(
     return a, _summed(b, groups), _summed(c, groups)
 
 
-def _merge(out: Tensor, lse: Tensor, more: Tensor, more_lse: Tensor) -> None:
+def merge(out: Tensor, lse: Tensor, more: Tensor, more_lse: Tensor) -> None:
     """Folds another part's output into `out` and `lse`, in place, weighted by each part's share of the softmax."""
     total = torch.logaddexp(lse, more_lse)
     out.mul_((lse - total).exp_().unsqueeze(-1)).add_(more * (more_lse - total).exp_().unsqueeze(-1))
@@ -114,11 +112,11 @@ def _inside(query: Tensor, key: Tensor, value: Tensor, forest: Plan, scale: floa
     lse = torch.empty(query.shape[:-1], dtype=exact, device=query.device)
     for a, b in forest.single:
         node = slice(a, b)
-        out[:, :, node], lse[:, :, node] = _flash(
+        out[:, :, node], lse[:, :, node] = flash(
             query[:, :, node], key[:, :, node], value[:, :, node], scale, causal=True
         )
     for block in forest.buckets:
-        one, one_lse = _flash(block.rows(query), block.rows(key), block.rows(value), scale, causal=True)
+        one, one_lse = flash(block.rows(query), block.rows(key), block.rows(value), scale, causal=True)
         block.write(out, one)
         block.write(lse.unsqueeze(-1), one_lse.unsqueeze(-1))
     return out, lse
@@ -151,13 +149,18 @@ def _inside_backward(
     return dq, dk, dv
 
 
-def _flash(query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool) -> tuple[Tensor, Tensor]:
-    """One part's output and log-sum-exp: (b, heads, q, width), (b, heads, q)."""
+def flash(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool, hidden: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """One part's output and log-sum-exp: (b, heads, q, width), (b, heads, q).
+
+    hidden: added to the scores, (b, 1, 1, k); on the CPU alone.
+    """
     if query.is_cuda:
         out, lse, *_ = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, scale=scale)
     else:
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        out, lse = kernel(query, key, value, 0.0, causal, scale=scale)
+        out, lse = kernel(query, key, value, 0.0, causal, attn_mask=hidden, scale=scale)
     return out, lse
 
 

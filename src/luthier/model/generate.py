@@ -23,7 +23,7 @@ from luthier.types import TokenSequence
 Prompts = Sequence[Sequence[int]]
 
 AT_ONCE = 128
-"""Rows that go on together: enough for full matrix products, few enough not to attend past one another in vain."""
+"""Rows that go on together: enough for full matrix products; under a mask they would soon attend past one another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from luthier.batch import Batch
 from luthier.errors import ModelError
+from luthier.model.apart import Apart, apart, by_head
 
 BUCKET = 16
 """Node lengths are rounded up to a multiple of this, so that short nodes share one batched call."""
@@ -83,7 +84,10 @@ class Prefix:
 
 
 class Cache:
-    """Keys and values of every layer, packed as the forest is, so that a shared beginning is held once."""
+    """Keys and values of every layer, packed as the forest is, so that a shared beginning is held once.
+
+    Token by token, so that what a row sees is gathered in whole lines.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -93,16 +97,19 @@ class Cache:
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Appends (1, kv heads, q, width) behind what the layer holds; returns all of it, with the new at the end."""
+        """Appends (1, kv heads, q, width) behind what the layer holds; returns all of it, with the new at the end.
+
+        Each is (k, kv heads, width).
+        """
         if layer not in self._layers:
             self._layers[layer] = tuple(  # type: ignore[assignment]
-                t.new_empty(*t.shape[:2], self.capacity, t.shape[3]) for t in (key, value)
+                t.new_empty(self.capacity, t.shape[1], t.shape[3]) for t in (key, value)
             )
         upto = self.length + key.shape[2]
         for held, new in zip(self._layers[layer], (key, value), strict=True):
-            held[:, :, self.length : upto] = new
+            held[self.length : upto] = new[0].transpose(0, 1)
         keys, values = self._layers[layer]
-        return keys[:, :, :upto], values[:, :, :upto]
+        return keys[:upto], values[:upto]
 
 
 @dataclass(slots=True, eq=False)
@@ -123,12 +130,19 @@ class Step:
     prefix: Prefix | None = None
     """What every query sees besides."""
     consumed: set[int] = field(default_factory=set)
+    divided: Apart | None = None
+    """What all queries see and what each sees besides, once a layer has asked for it."""
+
+    def apart(self, dtype: torch.dtype) -> Apart:
+        """What `divided` holds, made on the first call."""
+        if self.divided is None:
+            self.divided = apart(self.seen, self.taken, dtype)
+        return self.divided
 
     def keys(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Caches the queries' own keys and values, and takes what they see: (1, kv heads, k, width) each."""
         keys, values = self.cache.extend(layer, key, value)
-        whole = len(self.taken) == keys.shape[2]
-        return (keys, values) if whole else (keys[:, :, self.taken], values[:, :, self.taken])
+        return by_head(keys[self.taken]), by_head(values[self.taken])
 
     def allowed(self, window: int | None) -> Tensor:
         """(q, k) what is seen within `window` tokens of each path."""
