@@ -106,9 +106,12 @@ def merge(out: Tensor, lse: Tensor, more: Tensor, more_lse: Tensor) -> None:
 
 
 def _inside(query: Tensor, key: Tensor, value: Tensor, forest: Plan, scale: float) -> tuple[Tensor, Tensor]:
-    """Causal attention inside every node: the output and its log-sum-exp (1, heads, n)."""
+    """Causal attention inside every node: the output and its log-sum-exp (1, heads, n).
+
+    The output lies token by token, as the layer after it reads it.
+    """
     exact = torch.promote_types(query.dtype, torch.float32)
-    out = torch.empty(query.shape, dtype=exact, device=query.device)
+    out = torch.empty_like(query.transpose(1, 2), dtype=exact, memory_format=torch.contiguous_format).transpose(1, 2)
     lse = torch.empty(query.shape[:-1], dtype=exact, device=query.device)
     for a, b in forest.single:
         node = slice(a, b)

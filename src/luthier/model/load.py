@@ -32,6 +32,7 @@ from luthier.data.template import ensure_template
 from luthier.errors import ModelError, RecipeError
 from luthier.model.carried import Base, Routing, Trunk
 from luthier.model.find import Place, find
+from luthier.model.gated import gate_mlps
 from luthier.model.gguf import converted
 from luthier.model.precision import keep_stream
 from luthier.model.quantize import Bits, quantize
@@ -133,6 +134,7 @@ def load(options: ModelOptions, *, masters: bool = False) -> Model:
     if options.dropout is not None:
         set_dropout(network, options.dropout)
     keep_stream(network, dtype)
+    gate_mlps(network)
     network.to(device)  # type: ignore[arg-type]  # transformers wraps Module.to and loses its overloads
     if options.quantize is not None:
         quantize(network, options.quantize, dtype)

@@ -58,7 +58,7 @@ class TrainOptions:
     saved. It costs as much memory again as the weights that learn; None averages nothing."""
     clip: float = 1.0
     """Largest global norm of a step's gradient."""
-    token_budget: int = 4096
+    token_budget: int = 2048
     """Distinct tokens a micro-batch may hold: the setting that decides memory, and nothing else."""
     evaluations_per_epoch: int = 4
     """How often an epoch is saved and evaluated, evenly spread, as far as evaluation_share allows; the last step
