@@ -34,15 +34,19 @@ def decoded(
         shared = torch.cat((before[0], shared[0]), dim=2), torch.cat((before[1], shared[1]), dim=2)
     parts = []
     if shared[0].shape[2]:
-        parts.append(flash(query, *(repeated(one, heads) for one in shared), scale, causal=False))
+        keys, values = (repeated(one, heads) for one in shared)
+        parts.append(flash(query, keys, values, scale, causal=False))
     if found.own.shape[1]:
         rows = query[0].transpose(0, 1).unflatten(1, (groups, -1))  # (q, groups, heads a group, width)
-        lines = (one.index_select(0, found.own.flatten()).unflatten(0, found.own.shape) for one in (key, value))
-        mine = (one.transpose(1, 2) for one in lines)  # (q, groups, l, width)
-        out, lse = flash(rows, *mine, scale, causal=False, hidden=found.hidden)
+        keys, values = (_gathered(one, found.own) for one in (key, value))
+        out, lse = flash(rows, keys, values, scale, causal=False, hidden=found.hidden)
         parts.append((out.flatten(1, 2).transpose(0, 1)[None], lse.flatten(1, 2).transpose(0, 1)[None]))
     (out, lse), *more = ((out.to(torch.promote_types(out.dtype, torch.float32)), lse) for out, lse in parts)
     for other in more:
-        out, lse = out.clone(), lse.clone()
         merge(out, lse, *other)
     return out.to(query.dtype)
+
+
+def _gathered(held: Tensor, own: Tensor) -> Tensor:
+    """Each row's lines of what a cache holds: (k, groups, width) by own (q, l) -> (q, groups, l, width)."""
+    return held.index_select(0, own.flatten()).view(*own.shape, *held.shape[1:]).transpose(1, 2)

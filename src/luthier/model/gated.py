@@ -48,7 +48,8 @@ class GatedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., d) -> (..., d)."""
-        found: Tensor = self.down_proj(gated(self.gate_proj(x), self.up_proj(x)))
+        gate, up, down = (self.get_submodule(name) for name in ("gate_proj", "up_proj", "down_proj"))
+        found: Tensor = down(gated(gate(x), up(x)))
         return found
 
 
@@ -72,9 +73,8 @@ def gate_mlps(network: nn.Module) -> int:
 @torch.no_grad()
 def _alike(child: nn.Module, made: nn.Module) -> bool:
     """Whether both give the same bits for two made-up rows."""
-    weight = next(child.parameters())
-    rows = torch.randn(2, child.gate_proj.weight.shape[1], generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr, index]
-    rows = rows.to(weight)
+    weight = next(child.parameters())  # the first part's, whose input is the whole's
+    rows = torch.randn(2, weight.shape[-1], generator=torch.Generator().manual_seed(0)).to(weight)
     return torch.equal(child(rows), made(rows))
 
 
