@@ -71,7 +71,7 @@ def logits_of(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float,
 class _Saved(Protocol):
     """What the forward leaves for its backward."""
 
-    saved_tensors: tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor, Tensor | None]
+    saved_tensors: tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor | None]
     needs_input_grad: tuple[bool, ...]
     scale: float
     softcap: float | None
@@ -100,38 +100,36 @@ class _Scored(torch.autograd.Function):
         exact = torch.promote_types(hidden.dtype, torch.float32)
         scored = torch.empty(len(row), dtype=exact, device=hidden.device)
         mean = torch.empty(len(hidden), dtype=exact, device=hidden.device)
-        normaliser = torch.empty(len(hidden), dtype=exact, device=hidden.device)
         kept = None
         if softcap is None and len(hidden) * len(weight) * hidden.element_size() <= KEPT_BYTES:
             kept = hidden.new_empty(len(hidden), len(weight))
         for a, b, mine in _chunks(hidden, weight, row):
-            logits = logits_of(hidden[a:b], weight, bias, scale, softcap)
-            normaliser[a:b] = torch.logsumexp(logits, dim=-1)
-            mean[a:b] = logits.mean(dim=-1) - normaliser[a:b]
-            scored[mine] = logits[row[mine] - a, token[mine]] - normaliser[row[mine]]
+            logprobs = logits_of(hidden[a:b], weight, bias, scale, softcap).log_softmax(dim=-1)
+            mean[a:b] = logprobs.mean(dim=-1)
+            scored[mine] = logprobs[row[mine] - a, token[mine]]
             if kept is not None:
-                kept[a:b] = logits.sub_(normaliser[a:b, None]).exp_()
-        ctx.save_for_backward(hidden, weight, bias, row, token, normaliser, scored, kept)
+                kept[a:b] = logprobs.exp_()
+        ctx.save_for_backward(hidden, weight, bias, row, token, scored, kept)
         ctx.scale, ctx.softcap = scale, softcap
         return scored, mean
 
     @staticmethod
     def backward(ctx: _Saved, grad: Tensor, grad_mean: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, row, token, normaliser, scored, kept = ctx.saved_tensors
+        hidden, weight, bias, row, token, scored, kept = ctx.saved_tensors
         scale, softcap, wants = ctx.scale, ctx.softcap, ctx.needs_input_grad
         d_hidden = torch.empty_like(hidden)
-        d_weight = torch.zeros_like(weight, dtype=normaliser.dtype) if wants[1] else None
-        d_bias = torch.zeros_like(bias, dtype=normaliser.dtype) if bias is not None and wants[2] else None
+        d_weight = torch.zeros_like(weight, dtype=scored.dtype) if wants[1] else None
+        d_bias = torch.zeros_like(bias, dtype=scored.dtype) if bias is not None and wants[2] else None
         pull = grad_mean.index_add(0, row, grad)  # what each row's softmax is weighted by
         copies = _copies(row * len(weight) + token)
         for a, b, mine in _chunks(hidden, weight, row):
             place = (row[mine] - a, token[mine])
             bent = None
             if kept is not None:
-                slope = kept[a:b].to(normaliser.dtype)
+                slope = kept[a:b].to(scored.dtype)
             else:
                 bent = logits_of(hidden[a:b], weight, bias, scale, softcap)
-                slope = torch.exp(bent - normaliser[a:b, None])
+                slope = bent.softmax(dim=-1)
             mend = (slope[place] - scored[mine].exp()) * pull[row[mine]] / copies[mine]
             slope.mul_(-pull[a:b, None]).add_((grad_mean[a:b] / weight.shape[0])[:, None])
             slope.index_put_(place, grad[mine] + mend, accumulate=True)
