@@ -10,6 +10,8 @@ import families
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import nn
 from transformers import LlamaForSequenceClassification
 
 from luthier.batch import pack
@@ -17,7 +19,7 @@ from luthier.errors import ModelError
 from luthier.methods import Full, LoRA, Method, restore, save, switched_off
 from luthier.model.accept import accept
 from luthier.model.forward import evaluating, forward
-from luthier.model.leaf import NAME, LeafHead, attach_head, leaf_head, without_head
+from luthier.model.leaf import NAME, WEIGHTS, LeafHead, attach_head, leaf_head, read_head, save_head, without_head
 from luthier.model.load import Model
 from luthier.objectives import Classify, Objective, Regress, contract
 from luthier.train.step import update
@@ -132,3 +134,32 @@ def test_a_head_of_other_labels_is_refused(tmp_path: Path) -> None:
     width = families.network("llama", dtype=torch.float32).config.hidden_size
     with pytest.raises(ModelError, match="other labels"):
         restore(opened(LoRA(rank=4), head=LeafHead(width, ("no", "yes"))).network, tmp_path)
+
+
+def test_it_reads_what_tells_states_apart_and_other_tools_read_the_same(tmp_path: Path) -> None:
+    draw = torch.Generator().manual_seed(0)
+    states = 50 + torch.randn(9, 6, generator=draw) / 3
+    head = LeafHead(6, ["a", "b", "c"])
+    head.start(0)
+    plain = head.linear(states)
+    head.read_by(states)
+    read = (states - head.center) / head.unit
+    torch.testing.assert_close(read.mean(dim=0), torch.zeros(6), rtol=0, atol=1e-4)
+    assert abs(float(read.square().mean().sqrt()) - 1) < 1e-4
+    assert plain.std(dim=0).max() < head.linear(read).std(dim=0).max() / 2, "without it, rows look nearly alike"
+    network = nn.Module()
+    network.leaf_head = head
+    save_head(network, tmp_path)
+    stored, again = load_file(tmp_path / WEIGHTS), read_head(tmp_path)
+    torch.testing.assert_close(
+        (states @ stored["weight"].T + stored["bias"]).log_softmax(-1), head(states), rtol=0, atol=1e-4
+    )
+    assert again is not None
+    assert torch.equal(again(states), head(states)), "what goes on has the bits of what was saved"
+
+
+def test_states_that_are_all_alike_leave_the_unit() -> None:
+    head = LeafHead(4)
+    head.read_by(torch.ones(3, 4))
+    assert float(head.unit) == 1
+    assert torch.isfinite(head(torch.ones(2, 4))).all()

@@ -1,7 +1,9 @@
 """A linear head that reads one hidden state a prompt: the last one, from which an answer would begin.
 
 In place of writing a label it says how likely each is, or one number. It learns beside whatever the method lets learn,
-stands in the network as `leaf_head`, and can be switched off and on as adapters can.
+stands in the network as `leaf_head`, and can be switched off and on as adapters can. Last states of different prompts
+are nearly alike and long, so that what they share would drown what tells them apart: the head reads them less their
+mean over some training rows, in units of their spread.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ WEIGHTS = "head.safetensors"
 FACTS = "head.json"
 SPREAD = 0.02
 """Standard deviation that its weights start with."""
+READ = ("center", "unit")
+"""What states are read by; in a file beside the weights that learn, and folded into those that other tools read."""
 
 
 class LeafHead(nn.Module):
@@ -35,6 +39,10 @@ class LeafHead(nn.Module):
         super().__init__()
         self.labels, self.mean, self.spread = tuple(labels), mean, spread
         self.linear = nn.Linear(width, max(1, len(self.labels)))
+        self.center: Tensor
+        self.unit: Tensor
+        self.register_buffer("center", torch.zeros(width), persistent=False)
+        self.register_buffer("unit", torch.ones(()), persistent=False)
         self.on = True
 
     def start(self, seed: int) -> None:
@@ -44,10 +52,23 @@ class LeafHead(nn.Module):
             self.linear.weight.copy_(drawn)
             self.linear.bias.zero_()
 
+    def read_by(self, states: Tensor) -> None:
+        """Takes mean and spread of some states (u, d); a single one, or equal ones, leave the unit as it is."""
+        exact = states.detach().float()
+        self.center = exact.mean(dim=0)
+        spread = (exact - self.center).square().mean().sqrt()
+        self.unit = spread if float(spread) > 0 else torch.ones_like(spread)
+
+    def folded(self) -> dict[str, Tensor]:
+        """Weight and bias that give the same from a state as it is."""
+        weight = self.linear.weight.double() / self.unit.double()
+        bias = self.linear.bias.double() - weight @ self.center.double()
+        return {"weight": weight.float(), "bias": bias.float()}
+
     def forward(self, hidden: Tensor) -> Tensor:
         """hidden (u, d) -> (u, k) log-probabilities of the labels, or (u, 1) the number; float32."""
         with torch.autocast(hidden.device.type, enabled=False):
-            out: Tensor = self.linear(hidden.float())
+            out: Tensor = self.linear((hidden.float() - self.center) / self.unit)
         return out.log_softmax(dim=-1) if self.labels else out
 
     def merged(self) -> nn.Module:
@@ -77,7 +98,9 @@ def save_head(network: nn.Module, folder: Path) -> None:
     head = getattr(network, NAME, None)
     if not isinstance(head, LeafHead):
         return
-    tensors = {name: value.detach().cpu().contiguous() for name, value in head.linear.state_dict().items()}
+    own = {f"learned.{name}": value for name, value in head.linear.state_dict().items()}
+    every = {**head.folded(), **own, **{name: getattr(head, name) for name in READ}}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in every.items()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     facts = {"labels": list(head.labels), "mean": head.mean, "spread": head.spread}
     (folder / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
@@ -90,7 +113,9 @@ def read_head(folder: Path) -> LeafHead | None:
     try:
         facts, tensors = json.loads((folder / FACTS).read_text(encoding="utf-8")), load_file(folder / WEIGHTS)
         saved = LeafHead(tensors["weight"].shape[1], facts["labels"], mean=facts["mean"], spread=facts["spread"])
-        saved.linear.load_state_dict(tensors)
+        learned = {name: tensors.get(f"learned.{name}", tensors[name]) for name in ("weight", "bias")}
+        saved.linear.load_state_dict(learned)
+        saved.center, saved.unit = (tensors.get(name, getattr(saved, name)) for name in READ)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: its head cannot be read ({error}); use another checkpoint") from error
     return saved
@@ -114,3 +139,4 @@ def restore_head(network: PreTrainedModel, folder: Path) -> None:
         raise ModelError(f"{folder}: its head knows other labels than the network's")
     else:
         own.linear.load_state_dict(saved.linear.state_dict())
+        own.center, own.unit = saved.center.to(own.center), saved.unit.to(own.unit)

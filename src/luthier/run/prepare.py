@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from luthier.batch import pack
 from luthier.checks import Corpus
 from luthier.checks.audit import Audit
 from luthier.checks.cut import cut
@@ -23,6 +24,7 @@ from luthier.evaluate import Task, infer, merge_references, sample
 from luthier.methods import Peft, keep_base
 from luthier.methods.known import described
 from luthier.methods.tuner import examine
+from luthier.model.forward import evaluating, scored_rows
 from luthier.model.leaf import attach_head
 from luthier.model.load import Model
 from luthier.recipe import DataOptions, Recipe
@@ -37,6 +39,9 @@ from luthier.run.replay import Replayed, replayed
 from luthier.run.show import Show
 from luthier.types import Example, Issue, TokenSequence
 from luthier.words import counted
+
+HEAD_ROWS = 96
+"""Training rows whose states say by what a linear head reads."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,7 +212,10 @@ def attach(prepared: Prepared, show: Show) -> None:
             raise ModelError(f"model.shared=true, but {model.reason}; leave it at auto to train unshared")
     if prepared.head is not None:
         width = int(model.network.config.get_text_config().hidden_size)
-        attach_head(model.network, prepared.head.made(width)).start(recipe.train.seed)
+        head = attach_head(model.network, prepared.head.made(width))
+        head.start(recipe.train.seed)
+        with evaluating(model):
+            head.read_by(scored_rows(model, pack(prepared.sequences[:HEAD_ROWS]))[0])
     if said := _elsewhere(recipe):
         show.say(said)
     if "divergence" in recipe.objective.needs:
