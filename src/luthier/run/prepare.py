@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from luthier.batch import cut as cut_to
 from luthier.batch import pack
 from luthier.checks import Corpus
 from luthier.checks.audit import Audit
@@ -215,11 +219,18 @@ def attach(prepared: Prepared, show: Show) -> None:
         head = attach_head(model.network, prepared.head.made(width))
         head.start(recipe.train.seed)
         with evaluating(model):
-            head.read_by(scored_rows(model, pack(prepared.sequences[:HEAD_ROWS]))[0])
+            head.read_by(_states(prepared))
     if said := _elsewhere(recipe):
         show.say(said)
     if "divergence" in recipe.objective.needs:
         keep_base(model, recipe.method, goes_on=bool(recipe.parent))
+
+
+def _states(prepared: Prepared) -> Tensor:
+    """The states that a head reads of some training rows, from all over the file: (u, d)."""
+    some = prepared.sequences[:: max(1, len(prepared.sequences) // HEAD_ROWS)][:HEAD_ROWS]
+    parts = cut_to(some, budget=prepared.recipe.train.token_budget)
+    return torch.cat([scored_rows(prepared.model, pack(part))[0] for part in parts])
 
 
 def _elsewhere(recipe: Recipe) -> str:
