@@ -27,6 +27,7 @@ PARTS = {
     "LlamaRotaryEmbedding": "rotary, heads repeated and laid out",
     "LlamaAttention": "rotary, heads repeated and laid out",
     "LlamaMLP": "silu x up",
+    "GatedMLP": "silu x up",
     "Embedding": "embedding",
     "LlamaDecoderLayer": "residual",
 }
@@ -36,6 +37,7 @@ INSIDE = {
     "_Cascade": "attention",
     "_Scored": "head",
     "_Settled": "head",
+    "_Gated": "silu x up",
     "Optimizer.step": "optimizer and clipping",
     "packing": "packing",
 }
