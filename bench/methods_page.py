@@ -99,7 +99,7 @@ def lines(
     banks = [one.bank for one in found if one.bank is not None]
     texts = [one.facts for one in found if one.facts is not None]
     yield f"Measured on {', '.join(sorted(processors))}; {machine.system}. `{command}`, one thread a method: "
-    yield f"{len(found)} methods so far, {len(SEEDS)} seeds each."
+    yield f"{len(found)} methods, {len(SEEDS)} seeds each."
     yield ""
     yield f"The base: banking77 {base['bank']:.3f}, E2E {base['facts']:.1f}."
     yield ""
