@@ -99,6 +99,8 @@ class Model:
     """Tokens that generation stops on; none of them is part of an answer."""
     max_length: int
     """Longest prompt with completion."""
+    plain: str = "sdpa"
+    """The attention that transformers opened it with."""
     shared: bool = False
     """Whether shared beginnings are computed once."""
     reason: str = "not examined"
