@@ -24,6 +24,7 @@ from luthier.train.step import update
 PARTS = {
     "LoRALinear": "linear",
     "LlamaRMSNorm": "norm",
+    "RMSNorm": "norm",
     "LlamaRotaryEmbedding": "rotary, heads repeated and laid out",
     "LlamaAttention": "rotary, heads repeated and laid out",
     "LlamaMLP": "silu x up",
@@ -38,6 +39,7 @@ INSIDE = {
     "_Scored": "head",
     "_Settled": "head",
     "_Gated": "silu x up",
+    "_Normed": "norm",
     "Optimizer.step": "optimizer and clipping",
     "packing": "packing",
 }
