@@ -38,6 +38,7 @@ slow: $(DEV)
 
 bench: $(READY)
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/where.py
 	$(BIN)/python bench/answers.py
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/scale.py

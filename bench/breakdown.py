@@ -1,11 +1,13 @@
 """Where a step of ours spends its time: `python bench/breakdown.py --work .bench/work/a.json ...`, flags of `Order`.
 
 Every operator's own time goes to the innermost part of the network it ran in; a backward operator to the part whose
-forward made it (autograd numbers both alike). What no operator accounts for is Python and dispatch.
+forward made it (autograd numbers both alike). What no operator accounts for is Python and dispatch. The last line is
+the same as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -24,6 +26,7 @@ from luthier.train.step import update
 PARTS = {
     "LoRALinear": "linear",
     "LlamaRMSNorm": "norm",
+    "RMSNorm": "norm",
     "LlamaRotaryEmbedding": "rotary, heads repeated and laid out",
     "LlamaAttention": "rotary, heads repeated and laid out",
     "LlamaMLP": "silu x up",
@@ -38,6 +41,7 @@ INSIDE = {
     "_Scored": "head",
     "_Settled": "head",
     "_Gated": "silu x up",
+    "_Normed": "norm",
     "Optimizer.step": "optimizer and clipping",
     "packing": "packing",
 }
@@ -152,6 +156,7 @@ def report(spent: Counter[str], busy: float) -> None:
     for name, microseconds in spent.most_common():
         if microseconds / total > 0.002:
             print(f"{microseconds / 1e6:8.3f} s {microseconds / total:6.1%}  {name}")
+    print(json.dumps({"busy_s": busy / 1e6, "parts": {name: spent_us / total for name, spent_us in spent.items()}}))
 
 
 if __name__ == "__main__":

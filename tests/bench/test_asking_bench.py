@@ -6,7 +6,10 @@ import answers
 import pytest
 import scale
 import start
+import where
+from limit import Counts, Shape
 from marked import begun
+from work import Work
 
 from luthier.model.plan import plan
 
@@ -45,6 +48,21 @@ def test_planning_is_held_to_its_share() -> None:
     assert "Planning takes 5.00% of a step at most; asked: 2%, **not reached**." in text
 
 
-@pytest.mark.parametrize("one", [answers, start, scale])
+def test_a_profile_is_told_whole_beside_what_is_needed() -> None:
+    told = where.grouped({"linear: products, forward": 0.5, "linear: copies and casts, forward": 0.1, "other": 0.4})
+    assert told["products of the linear layers"] == 0.5
+    assert sum(told.values()) == pytest.approx(1.0)
+    shape = Shape(1, heads=2, head_width=4, width=8, vocabulary=11, linears=((8, 8), (8, 24)), lowest=((8, 8),))
+    counts = Counts(distinct=5, logical=9, seen=12, scored=3, supervised=4)
+    needed = where.useful(Work("x", "x", 1, (), (counts, counts), shape))
+    attention, head, rank = 4 * 2 * 4 * 12 * 3, 2 * 2 * 8 * 11 * 3, 6 * 16 * (16 + 32) * 5
+    whole = 2 * 5 * (2 * 256 - 64) + attention + head + rank
+    assert needed["attention kernels"] == pytest.approx(attention / whole)
+    assert needed["the vocabulary"] == pytest.approx(head / whole)
+    assert sum(needed.values()) == pytest.approx(1.0)
+    assert len({line.count("|") for line in where.page({"b": (told, needed), "c": (told, needed)})}) == 1
+
+
+@pytest.mark.parametrize("one", [answers, start, scale, where])
 def test_each_page_has_its_place(one: object) -> None:
     assert begun(one.SCRIPT) in one.PAGE.read_text(encoding="utf-8")

@@ -28,7 +28,7 @@ def settings(base: Path, rows: Path, run: Path) -> list[object]:
 @pytest.fixture(scope="module")
 def run(base, rows, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "animals"
-    done = luthier("train", *settings(base, rows, folder), "method=full")
+    done = luthier("train", *settings(base, rows, folder), "method=full", "--verify")
     assert done.exit_code == 0, done.output
     return folder
 
@@ -54,6 +54,12 @@ def test_a_run_ends_with_the_verdict_its_cost_and_lines_that_load_it(base, rows,
         assert said in done.output
     assert done.output.index("took ") < done.output.index("in all ")
     assert "in all " not in luthier("train", "--resume", tmp_path / "r").output, "a sitting is not all of it"
+
+
+def test_the_first_step_was_proved_before_it_was_taken(run):
+    found = json.loads((run / "report.json").read_text())["verified"]
+    assert found["gap"] <= found["allowed"] == 1e-3
+    assert found["distinct"] < found["logical"]
 
 
 def test_the_run_folder_holds_what_was_promised(run):

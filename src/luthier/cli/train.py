@@ -44,6 +44,9 @@ def train(
     ] = None,
     add: Annotated[str | None, typer.Option(help="New rows to go on with, beside --from (data.train).")] = None,
     skip_bad_rows: Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out, by name.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compute the first step twice, once plainly; differ, and it won't start.")
+    ] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run.")] = None,
     together: Annotated[
         bool, typer.Option("--together", help="Train several recipe files over one base, which is opened once.")
@@ -75,6 +78,7 @@ def train(
         "--from": ("from", parent),
         "--add": ("data.train", add),
         "--skip-bad-rows": ("data.skip_bad_rows", skip_bad_rows or None),
+        "--verify": ("train.verify", verify or None),
     }
     given = {option: (key, value) for option, (key, value) in flags.items() if value is not None}
     show = Show(silent=as_json)

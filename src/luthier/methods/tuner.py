@@ -196,7 +196,7 @@ def examine(model: Model, moving: Iterable[nn.Parameter] = ()) -> None:
     """
     if not model.shared:
         return
-    model.network.set_attn_implementation("sdpa")
+    model.network.set_attn_implementation(model.plain)
     with _moved(list(moving)):
         accept(model)
 

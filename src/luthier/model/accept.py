@@ -48,13 +48,13 @@ def accept(model: Model) -> None:
     Raises ModelError when not even the unshared path gives the model's own log-probabilities.
     """
     register()
-    plain = model.network.config._attn_implementation
+    model.plain = model.network.config._attn_implementation or model.plain
     batch = trial(model)
     with evaluating(model):
         truth = _one_at_a_time(model, batch)
         refusal = _refusal(model, batch, truth)
         if refusal is not None:
-            model.network.set_attn_implementation(plain)
+            model.network.set_attn_implementation(model.plain)
         model.shared, model.reason = refusal is None, refusal or ""
         if refusal is not None:
             _prove_unshared(model, batch, truth)

@@ -198,13 +198,19 @@ def computing(model: Model) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def evaluating(model: Model) -> Iterator[None]:
-    """Evaluation mode without gradients; each module's own mode comes back afterwards."""
+def still(model: Model) -> Iterator[None]:
+    """Evaluation mode, in which nothing is dropped out; each module's own mode comes back afterwards."""
     modes = {module: module.training for module in model.network.modules()}
     model.network.eval()
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """Evaluation mode without gradients; each module's own mode comes back afterwards."""
+    with still(model), torch.no_grad():
+        yield

@@ -1,11 +1,15 @@
 """The gated half of an MLP as one function: silu(gate) * up, of which the backward keeps gate and up alone.
 
-Autograd would keep silu(gate) besides, an eighth of all that a LoRA step holds on SmolLM2. Only modules that a trial
-shows to compute just that are replaced, and what they compute stays the same to the bit, gradients included.
+Autograd would keep silu(gate) besides, and the layer behind keeps the product: together a quarter of all that a LoRA
+step holds on SmolLM2. The product is made again when that layer's backward asks for it, for a hundredth of the step's
+time. Only modules that a trial shows to compute just that are replaced, and what they compute stays the same to the
+bit, gradients included.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -49,8 +53,40 @@ class GatedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (..., d) -> (..., d)."""
         gate, up, down = (self.get_submodule(name) for name in ("gate_proj", "up_proj", "down_proj"))
-        found: Tensor = down(gated(gate(x), up(x)))
+        one, other = gate(x), up(x)
+        product = gated(one, other)
+        with _made_again(product, one, other):
+            found: Tensor = down(product)
         return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Recipe:
+    """What silu(gate) * up is made of, and the shape it is wanted in."""
+
+    gate: Tensor
+    up: Tensor
+    shape: torch.Size
+
+    def make(self) -> Tensor:
+        return silu(self.gate).mul_(self.up).view(self.shape)
+
+
+def _made_again(product: Tensor, gate: Tensor, up: Tensor) -> AbstractContextManager[None]:
+    """Where the layer behind would keep the product for its backward, it keeps what that is made of."""
+    if not torch.is_grad_enabled():
+        return nullcontext()
+    place, size = product.data_ptr(), product.numel()
+    gate, up = gate.detach(), up.detach()
+
+    def keep(one: Tensor) -> Tensor | _Recipe:
+        same = one.data_ptr() == place and one.numel() == size and one.is_contiguous()
+        return _Recipe(gate, up, one.shape) if same else one
+
+    def give(kept: Tensor | _Recipe) -> Tensor:
+        return kept.make() if isinstance(kept, _Recipe) else kept
+
+    return torch.autograd.graph.saved_tensors_hooks(keep, give)
 
 
 def gate_mlps(network: nn.Module) -> int:

@@ -34,6 +34,7 @@ from luthier.model.carried import Base, Routing, Trunk
 from luthier.model.find import Place, find
 from luthier.model.gated import gate_mlps
 from luthier.model.gguf import converted
+from luthier.model.normed import keep_norms_small
 from luthier.model.precision import keep_stream
 from luthier.model.quantize import Bits, quantize
 
@@ -99,6 +100,8 @@ class Model:
     """Tokens that generation stops on; none of them is part of an answer."""
     max_length: int
     """Longest prompt with completion."""
+    plain: str = "sdpa"
+    """The attention that transformers opened it with."""
     shared: bool = False
     """Whether shared beginnings are computed once."""
     reason: str = "not examined"
@@ -133,6 +136,7 @@ def load(options: ModelOptions, *, masters: bool = False) -> Model:
     network = _open_network(Place(folder, place.hub), options, torch.float32 if masters else dtype)
     if options.dropout is not None:
         set_dropout(network, options.dropout)
+    keep_norms_small(network, dtype)
     keep_stream(network, dtype)
     gate_mlps(network)
     network.to(device)  # type: ignore[arg-type]  # transformers wraps Module.to and loses its overloads

@@ -13,6 +13,7 @@ from luthier.run.audit import told
 from luthier.run.estimate import expect
 from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show, coloured
+from luthier.run.steps import verified
 from luthier.run.visible import foreseen, told_visible
 from luthier.types import Json
 
@@ -34,6 +35,7 @@ def dry(recipe: Recipe, show: Show, *, model: Model | None = None) -> dict[str, 
     attach(prepared, show)
     expected = expect(prepared)
     show.say("\n" + expected.told())
+    proof = verified(prepared, show)
     can_show = foreseen(prepared)
     show.say(told_visible(prepared, can_show))
     show.say("dry run: the gate holds on every row, and nothing was written")
@@ -51,6 +53,7 @@ def dry(recipe: Recipe, show: Show, *, model: Model | None = None) -> dict[str, 
         "parameters": expected.parameters,
         "cost": dict(asdict(expected.cost)),
         "forgetting_s": expected.forgetting_s,
+        "verified": proof,
         "visible": None if can_show is None else can_show.json(),
         "not_used": [dict(asdict(row)) for row in prepared.rows if row.fate != "kept"],
         "issues": [dict(asdict(issue)) for issue in prepared.issues],

@@ -50,7 +50,7 @@ def _asked(name: str, tasks: Sequence[str]) -> tuple[object, str]:
 
     model = target(name).open()
     # The harness pads and calls the network itself, so it gets the attention that transformers comes with.
-    model.network.set_attn_implementation("sdpa")
+    model.network.set_attn_implementation(model.plain)
     outside = HFLM(
         pretrained=model.network,
         tokenizer=model.tokenizer,

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from luthier.evaluate import lower_is_better
 from luthier.methods import restore, save
 from luthier.run.prepare import Prepared
+from luthier.run.show import Show
 from luthier.run.watch import Watch
+from luthier.train.loader import plan
 from luthier.train.log import EvaluationRecord, StepRecord
 from luthier.train.loop import fit
 from luthier.train.options import Hooks
 from luthier.train.result import TrainResult
+from luthier.train.verify import verify
+from luthier.types import Json
+
+
+def verified(prepared: Prepared, show: Show) -> dict[str, Json] | None:
+    """Where the recipe wants it, the first step computed twice, told; the method is attached already.
+
+    Raises GateError where the two differ.
+    """
+    recipe, replay = prepared.recipe, prepared.replayed
+    if not recipe.train.verify:
+        return None
+    steps = plan(prepared.sequences, recipe.train, replay.replay if replay is not None else None, prepared.mixture)
+    found = verify(prepared.model, recipe.objective, steps)
+    show.say(found.sentence)
+    return dict(asdict(found))
 
 
 def fitted(prepared: Prepared, folder: Path, hooks: Hooks, *, resumed: bool) -> TrainResult:

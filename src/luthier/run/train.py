@@ -28,7 +28,7 @@ from luthier.run.outcome import report
 from luthier.run.parent import comes_off
 from luthier.run.prepare import Prepared, attach, prepare
 from luthier.run.show import Show
-from luthier.run.steps import fitted, hooks
+from luthier.run.steps import fitted, hooks, verified
 from luthier.run.visible import foreseen, told_visible
 from luthier.run.watch import validated, validation_json
 from luthier.train.log import Progress, StepRecord
@@ -88,7 +88,10 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     if said := trunk.kept(prepared.model, prepared.recipe):
         show.say(said)
     if not resumed:
+        proof = verified(prepared, show)
         write_beginning(prepared, folder)
+        if proof is not None:
+            write_json(folder / "verified.json", proof)
     spent = Spent(folder, Meter(prepared.model.device).start())
     base = _base(prepared, folder, show)
     could = forget.before(prepared, folder, show)
@@ -165,6 +168,8 @@ def _finish(
     end_lineage(folder)
     made["lineage"] = lineage_json(folder)
     made["tasks"] = list(beside)
+    if (proof := folder / "verified.json").exists():
+        made["verified"] = json.loads(proof.read_text(encoding="utf-8"))
     write_json(folder / "report.json", made)
     write_report(folder)
     return made

@@ -82,6 +82,9 @@ class TrainOptions:
     hidden state once; `exact` to the bit; `false` computes it every time."""
     trunk_gb: float = 4.0
     """Most gigabytes of it in the cache folder, over all runs; what was used least recently leaves first."""
+    verify: bool = False
+    """Whether the first step is computed twice before it is taken: as the engine does, and each row alone by
+    transformers' own attention; the run does not start where loss or gradient differ."""
     seed: int = 0
     """What the order of the examples and the dropout are drawn from."""
 
