@@ -30,8 +30,11 @@ PLAIN: Mapping[str, str] = {
     "int_from_float": "takes a whole number",
     "bool_parsing": "is true or false",
     "bool_type": "is true or false",
+    "tuple_type": "takes a list, [...]",
 }
 """pydantic's findings by type, in our words."""
+NESTED = ("tuple_type",)
+"""Those whose remedy is to look up what goes inside."""
 
 
 def instead(name: str, chosen: str, shapes: Mapping[str, type]) -> str:
@@ -63,4 +66,5 @@ def misfit(section: str, error: ErrorDetails, known: Iterable[str]) -> str:
         taken = str(error["ctx"]["expected"])
         near = closest(str(given), re.findall(r"'([^']*)'", taken))
         return f"{place}: {given!r} is none; there are {taken}{near}"
-    return f"{place}: {PLAIN.get(error['type'], message)}, not {given!r}"
+    more = f"; `luthier settings {place}` says of what" if error["type"] in NESTED else ""
+    return f"{place}: {PLAIN.get(error['type'], message)}, not {given!r}{more}"

@@ -106,6 +106,24 @@ def test_what_the_parent_was_tested_on_is_watched(parent, still):
     assert max(divergences) < 1e-6  # from the parent's model, which it still is
 
 
+def test_a_run_that_watched_another_file_is_judged_again(still):
+    done = luthier("evaluate", still[0])
+    assert done.exit_code == 0, done.output
+
+
+def test_the_chain_says_what_the_first_model_of_it_could_do(still, parent, new, tmp_path):
+    second = tmp_path / "second"
+    went_on(
+        still[0], new, second, "train.lr=0", "forgetting.measure=true", "forgetting.rows=6", "forgetting.max_drop=0.5"
+    )
+    reports = [json.loads((run / "report.json").read_text())["forgetting"] for run in (still[0], second)]
+    (asked,) = [one for one in reports[0]["measures"] if one["kind"] == "probe"]
+    said = f"before {still[0]}, the first of its line, {asked['name']} were {100 * asked['base']['value']:.1f} % right."
+    assert said in reports[1]["sentence"]
+    assert "The budget of 50 points is kept." in reports[1]["sentence"]
+    assert "the first of its line" not in reports[0]["sentence"], "the parent had measured nothing"
+
+
 def test_control_a_child_that_learns_moves_away(parent, child):
     run, _ = child
     assert any(not torch.equal(found, weights(parent)[name]) for name, found in weights(run).items())

@@ -41,6 +41,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lines = (tmp_path / f"data/gsm8k/{part}.jsonl", "".join(json.dumps(one) + "\n" for one in sums))
         lines[0].parent.mkdir(exist_ok=True)
         lines[0].write_text(lines[1], encoding="utf-8")
+        scores = [{"text": f"it cost {start + i}", "score": str(start + i)} for i in range(30)]
+        table(tmp_path / "data/ratings.csv", scores)
         demo = f"src/luthier/demo/helpdesk-{part}.jsonl"
         (tmp_path / demo).parent.mkdir(parents=True, exist_ok=True)
         short = [

@@ -111,14 +111,16 @@ def test_trials_are_the_same_whatever_the_test_rows_say(base, rows, tmp_path):
     assert values("c", "validation", right) != values("d", "validation", wrong)
 
 
-def test_a_search_stopped_in_a_trial_goes_on_to_what_it_would_have_been(base, rows, tmp_path, monkeypatch):
+@pytest.mark.parametrize("last", [False, True], ids=["in a step", "in the last step"])
+def test_a_search_stopped_in_a_trial_goes_on_to_what_it_would_have_been(base, rows, tmp_path, monkeypatch, last):
     space = ["search.lr=log(1e-4, 1e-2)", "--trials", 2, "--seeds", 0]
     whole = luthier(*words(base, rows, tmp_path / "whole", *space, "--json"))
     assert whole.exit_code == 0, whole.output
     stepped = work.Show.stage
 
     def stop_once(self, title, done, total, **more):
-        if title == "trial 1" and done == 2 and not (tmp_path / "stopped").exists():
+        there = title == "trial 0" and done == total if last else title == "trial 1" and done == 2
+        if there and not (tmp_path / "stopped").exists():
             (tmp_path / "stopped").touch()
             signal.raise_signal(signal.SIGINT)
         stepped(self, title, done, total, **more)

@@ -33,7 +33,7 @@ def fleet(words: list[str], flags: Mapping[str, Json], show: Show, *, dry_run: b
         return printed({"runs": list(foreseen(recipes, show))}, as_json=as_json)
     with _resumable(recipes):
         members = together(recipes, show=show)
-    if any(one.outcome is not None and one.outcome.report is None for one in members):
+    if len(members) < len(recipes) or any(one.outcome is not None and one.outcome.report is None for one in members):
         raise stopped(_left(recipes), 130)
     return _ended(members, as_json=as_json)
 

@@ -37,7 +37,8 @@ def recipe_from(words: list[str], flags: Mapping[str, Json]) -> Recipe:
             made.data.train, *(one for one in (made.data.validation, made.data.test) if isinstance(one, str))
         )
     except DataError as error:
-        raise DataError(f"{error}{_says(Path(files[0]))}" if files else str(error)) from error
+        own = bool(files) and not any(word.startswith("data.") for word in [*settings, *flags])
+        raise DataError(f"{error}{_says(Path(files[0]))}" if own else str(error)) from error
     return made
 
 

@@ -188,7 +188,9 @@ def existing(path: str) -> Path:
         raise DataError(f"{path}: is a folder; name one file in it" + (f": {', '.join(held[:5])}" if held else ""))
     if not file.is_file():
         near = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []
-        hint = closest(file.name, near) or (f"; {file.parent} is no folder either" if not file.parent.is_dir() else "")
+        hint = closest(file.name, near, cutoff=0.75) or (
+            f"; {file.parent} is no folder either" if not file.parent.is_dir() else ""
+        )
         raise DataError(f"{path}: there is no such file{hint or '; check the path'}")
     if file.stat().st_size == 0:
         raise DataError(f"{path}: is empty (0 bytes); give it a row for each example")

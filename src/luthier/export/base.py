@@ -52,7 +52,7 @@ class Base:
         return (
             f"exactly `{self.name}`: the weights of {_source(self.asked)}, dequantised to bfloat16. The model of the "
             "same name on a hub was never quantised, has other weights, and gives other answers with this adapter. "
-            "The folder is a cache and may be emptied; the format `merged` needs no base."
+            "The folder is a cache and may be emptied."
         )
 
 

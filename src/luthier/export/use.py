@@ -97,7 +97,8 @@ def _of_run(tuned: Tuned) -> str:
     lines += [] if own else [f"tokenizer.chat_template = {tokenizer.chat_template!r}"]
     lines += _stop_line(tuned, base, tokenizer)
     if tuned.adapted and base is not None and base.kind == "gguf":
-        lines.append("# This base lies in a cache that may be emptied; an export in the format merged needs no base.")
+        away = "an export in the format merged needs no base" if tuned.method.mergeable else "keep a copy of it"
+        lines.append(f"# This base lies in a cache that may be emptied; {away}.")
     lines += [] if base is None else _kept_in(base)
     return _lines([*lines, *_answers_by(tuned.checkpoint, str(link))])
 

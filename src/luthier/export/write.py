@@ -95,7 +95,11 @@ def _open_to_readers(folder: Path) -> None:
 
 
 def _write_readme(folder: Path, tuned: Tuned, format: Format, parity: Parity) -> None:
-    needs = f"**Needs its base:** {base_of(tuned.options).sentence}" if adapter_files(folder) is not None else ""
+    needs = ""
+    if adapter_files(folder) is not None:
+        base = base_of(tuned.options)
+        whole = " The format `merged` needs no base." if base.kind == "gguf" and tuned.method.mergeable else ""
+        needs = f"**Needs its base:** {base.sentence}{whole}"
     parts = [
         f"# {folder.name}",
         f"`{tuned.options.name}`, tuned by Luthier in the run `{tuned.run.resolve().name}`, checkpoint "

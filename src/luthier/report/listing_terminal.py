@@ -38,7 +38,10 @@ class Lines:
         folder = _above([Path(one.run) for one in self.found])
         if folder is not None:
             yield Text.assemble(("runs in ", "dim"), figures.visible(str(folder)))
-        yield _table(self.found, folder or Path(), wide=options.max_width >= WIDE)
+        wide = options.max_width >= WIDE
+        yield _table(self.found, folder or Path(), wide=wide)
+        if not wide:
+            yield Text(f"task, base, size and date: in {WIDE} columns, or --json", style="dim")
         for one in self.found:
             if one.state == "damaged":
                 yield Text.assemble(("damaged ", "red"), figures.visible(one.why))

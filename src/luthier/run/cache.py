@@ -81,6 +81,7 @@ def told_kept(found: Cached, *, cleared: bool = False) -> str:
         lines.append(f"  {model.bytes / 1e6:>9,.1f} MB  {model.name}, converted from GGUF")
     if len(lines) == 1:
         lines.append("  nothing is kept")
+    lines.append("LUTHIER_CACHE=FOLDER in the environment puts all of it elsewhere")
     if found.trunks and not cleared:
         lines.append("`luthier cache --clear` removes the hidden states; they are computed again when they are needed")
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from luthier.recipe import Recipe
 from luthier.run.dry import dry
 from luthier.run.show import Show
 from luthier.run.train import Outcome, free, train
+from luthier.train.interrupt import wishes
 from luthier.types import Json
 from luthier.words import counted
 
@@ -42,8 +43,9 @@ def together(recipes: Sequence[Recipe], *, show: Show | None = None) -> tuple[Me
     """
     show, members = show or Show(), list[Member]()
     for recipe, model in _in_turn(recipes, show):
+        before = wishes()
         members.append(_member(recipe, show, model))
-        if (made := members[-1].outcome) is not None and made.report is None:
+        if ((made := members[-1].outcome) is not None and made.report is None) or wishes() > before:
             break
     return tuple(members)
 

@@ -42,6 +42,7 @@ from luthier.model.load import Model
 from luthier.run.assess import judge
 from luthier.run.earlier import Earlier
 from luthier.run.files import read_json, write_json, write_text
+from luthier.run.lineage import ancestors
 from luthier.run.parent import comes_off, opened_before
 from luthier.run.prepare import Prepared
 from luthier.run.show import Show
@@ -127,7 +128,23 @@ def overdrawn(report: Mapping[str, Json]) -> str | None:
 def _told(
     measures: Sequence[Measure], base: Before, said: dict[str, str], prepared: Prepared, *, seconds: float
 ) -> dict[str, Json]:
-    return as_json(measures, by_kind(base.said, said), prepared.recipe.forgetting.max_drop, seconds=round(seconds, 1))
+    made = as_json(measures, by_kind(base.said, said), prepared.recipe.forgetting.max_drop, seconds=round(seconds, 1))
+    return {**made, "sentence": f"{made['sentence']}{_at_first(prepared.recipe.parent, measures)}"}
+
+
+def _at_first(parent: str, measures: Sequence[Measure]) -> str:
+    """What the model before the first run of a chain could do: each run is held to the one before it alone."""
+    reports = [run / "report.json" for run in ancestors(parent)]
+    known = [(path.parent, cast(Any, read_json(path).get("forgetting"))) for path in reports if path.exists()]
+    firsts = [(run, one) for run, found in known if found for one in found["measures"]]
+    names = {one.name for one in measures if one.kind == "probe"}
+    for run, one in reversed(firsts):
+        if one["name"] in names and one["base"]["value"] is not None:
+            share = 100 * one["base"]["value"]
+            return (
+                f" That is since {parent}; before {run}, the first of its line, {one['name']} were {share:.1f} % right."
+            )
+    return ""
 
 
 def _texts(prepared: Prepared, model: Model, when: str, show: Show) -> tuple[dict[str, str], list[Reading]]:

@@ -25,6 +25,7 @@ from luthier.search.shared import Shared
 from luthier.search.space import Settings, applied
 from luthier.search.trial import cost_of, looks_per_epoch, measured
 from luthier.stats import Difference, crossed, paired
+from luthier.train.interrupt import wishes
 
 ARMS: Final = ("recipe", "winner")
 ANSWERS: Final = "predictions.jsonl"
@@ -125,8 +126,9 @@ def _arm(
                 evaluated=lambda record: None,
                 say=show.say,
             )
+            before = wishes()
             result = fitted(mine, place, calls, resumed=True)
-        if result.interrupted:
+        if result.interrupted or wishes() > before:
             return None
         restore(mine.model.network, place / ("best" if (place / "best").exists() else "last"))
         found = judge(mine.model, shared.whole.asked, task, judging, f"{place.name} on the test rows", show)

@@ -37,6 +37,7 @@ from luthier.search.shared import Shared
 from luthier.search.space import Dimension, Settings, Stated, outside, own_settings, usual_space
 from luthier.search.study import Claimed, Study
 from luthier.search.trial import Ended, carry_out, clear, looks_per_epoch, measured
+from luthier.train.interrupt import wishes
 from luthier.train.log import spoken
 from luthier.train.optim import peak_rate
 from luthier.types import Json
@@ -144,10 +145,13 @@ def run_trials(study: Study, shared: Shared, show: Show) -> bool:
                 return True
             again = ", taken up where it was cut off" if claimed.resumed else ""
             show.say(f"trial {claimed.trial.number}{again}: {_settings(claimed.settings)}")
+            before = wishes()
             ended = carry_out(claimed, shared, study, show)
         if ended.how == "interrupted":
             return False
         show.say(_told(claimed, ended, study, shared.whole.task.primary))
+        if wishes() > before:
+            return False
         _give_up(study, ended)
 
 
@@ -251,7 +255,7 @@ def _confirming(winner: Winner, study: Study, shared: Shared, left: int) -> str:
     return (
         f"trial {winner.trial.number} did best ({_settings(winner.settings)}); it and the recipe as it stands are "
         f"trained anew with {seeds} seeds and asked {rows}"
-        + (f"; {done} of these runs were made before" if done else "")
+        + (f"; of these {counted(2 * seeds, 'run')} {done} had been made before" if done else "")
     )
 
 

@@ -24,7 +24,9 @@ def summed(measures: Sequence[Measure], max_drop: float | None = None) -> str:
     """All measures in one sentence, what was lost first."""
     lost = [one for one in measures if one.word == "lost"]
     over = [one.name for one in measures if one.over(max_drop)]
-    budget = f" The budget of {_points(max_drop or 0)} points is overdrawn by {' and '.join(over)}." if over else ""
+    budget = "" if max_drop is None else f" The budget of {_points(max_drop)} points is kept."
+    if over:
+        budget = f" The budget of {_points(max_drop or 0)} points is overdrawn by {' and '.join(over)}."
     if lost:
         return "It forgot: " + "; ".join(f"{one.name} {_figures(one)}" for one in lost) + "." + budget
     asked = [one for one in measures if one.kind in ("probe", "file")] or [m for m in measures if m.kind == "text"]
