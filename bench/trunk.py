@@ -230,9 +230,12 @@ def table_row(asked: argparse.Namespace, lines: dict[tuple[str, int, str], Line]
     last = losses[-(len(losses) // asked.epochs) :]
     later = [trial.processor_s for trial in found.trials[1:]]
     gap = max(
-        abs(a - b)
-        for one, other in zip(found.trials, plain.trials, strict=False)
-        for a, b in zip(one.losses, other.losses, strict=False)
+        (
+            abs(a - b)
+            for one, other in zip(found.trials, plain.trials, strict=False)
+            for a, b in zip(one.losses, other.losses, strict=False)
+        ),
+        default=0.0,  # a trial of the other side that was cut short names no losses
     )
     return marked.row(
         *(line.method, str(line.top), line.arm, f"{total:.0f} ({wall:.0f})"),

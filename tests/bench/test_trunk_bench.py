@@ -55,6 +55,13 @@ def test_one_measured_trial_counts_as_many_times_as_there_are_trials() -> None:
     assert [row[11] for row in cells] == ["", "0.0100", ""]
 
 
+def test_a_trial_of_the_other_side_that_was_cut_short_names_no_loss() -> None:
+    cut = Found((Trial(2.0, 1.0, ()),), 10**9, 0, "float32", 0.0)
+    lines = [Line("lora", 6, OURS, found(10.0)), Line("lora", 6, TRL, cut)]
+    told = trunk.table_row(Namespace(trials=4, epochs=2), {line.key: line for line in lines}, lines[1])
+    assert told.split("|")[-3].strip() == ""
+
+
 def test_trials_that_were_not_run_count_like_those_after_the_first() -> None:
     assert trunk.whole(found(8.0, 4.0, 4.0), 8) == (8.0 + 7 * 4.0, 2 * (8.0 + 7 * 4.0))
     assert trunk.whole(found(8.0), 8) == (64.0, 128.0)
