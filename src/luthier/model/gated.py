@@ -61,7 +61,7 @@ class GatedMLP(nn.Module):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Recipe:
+class _Factors:
     """What silu(gate) * up is made of, and the shape it is wanted in."""
 
     gate: Tensor
@@ -79,12 +79,12 @@ def _made_again(product: Tensor, gate: Tensor, up: Tensor) -> AbstractContextMan
     place, size = product.data_ptr(), product.numel()
     gate, up = gate.detach(), up.detach()
 
-    def keep(one: Tensor) -> Tensor | _Recipe:
+    def keep(one: Tensor) -> Tensor | _Factors:
         same = one.data_ptr() == place and one.numel() == size and one.is_contiguous()
-        return _Recipe(gate, up, one.shape) if same else one
+        return _Factors(gate, up, one.shape) if same else one
 
-    def give(kept: Tensor | _Recipe) -> Tensor:
-        return kept.make() if isinstance(kept, _Recipe) else kept
+    def give(kept: Tensor | _Factors) -> Tensor:
+        return kept.make() if isinstance(kept, _Factors) else kept
 
     return torch.autograd.graph.saved_tensors_hooks(keep, give)
 

@@ -25,14 +25,19 @@ class _Saved(Protocol):
     def save_for_backward(self, *tensors: Tensor) -> None: ...
 
 
+def _both(x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """y and r, rounded where transformers rounds."""
+    whole = x.to(torch.float32)
+    length = torch.rsqrt(whole.pow(2).mean(-1, keepdim=True) + eps)
+    return (weight * (whole * length).to(x.dtype)).to(dtype), length
+
+
 class _Normed(torch.autograd.Function):
     """y in `dtype` from x in float32 or better."""
 
     @staticmethod
     def forward(ctx: _Saved, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-        whole = x.to(torch.float32)
-        length = torch.rsqrt(whole.pow(2).mean(-1, keepdim=True) + eps)
-        y = (weight * (whole * length).to(x.dtype)).to(dtype)
+        y, length = _both(x, weight, eps, dtype)
         ctx.save_for_backward(y, length, weight)
         return y
 
@@ -51,7 +56,7 @@ class RMSNorm(nn.Module):
     def __init__(self, of: nn.Module, eps: float, dtype: torch.dtype) -> None:
         super().__init__()
         self.weight = of.get_parameter("weight")
-        self.eps, self.dtype, self.of = eps, dtype, type(of)
+        self.eps, self.dtype = eps, dtype
         self._zeros: tuple[tuple[int, int], bool] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,9 +64,7 @@ class RMSNorm(nn.Module):
         if torch.is_grad_enabled() and x.requires_grad and not self.weight.requires_grad and not self._has_zeros():
             found: Tensor = normed(x, self.weight, self.eps, self.dtype)
             return found
-        whole = x.to(torch.float32)
-        length = torch.rsqrt(whole.pow(2).mean(-1, keepdim=True) + self.eps)
-        return (self.weight * (whole * length).to(x.dtype)).to(self.dtype)
+        return _both(x, self.weight, self.eps, self.dtype)[0]
 
     def _has_zeros(self) -> bool:
         """Whether the weight has a zero; looked up once, as long as it stays what it is."""
