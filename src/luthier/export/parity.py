@@ -121,7 +121,7 @@ def hold(truth: Truth, folder: Path, *, format: Format, device: Literal["auto", 
         _hold_stop(truth, settings)
         export = format.read(folder, device=device)
         tolerance = format.tolerance(folder)
-        head = read_head(folder)
+        head = read_head(folder, folded=True)
     if truth.head is not None and head is None:
         raise GateError("the linear head that answers is not in it; export again")
     found = _compared(truth, export, head, tolerance)

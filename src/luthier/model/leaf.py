@@ -106,16 +106,19 @@ def save_head(network: nn.Module, folder: Path) -> None:
     (folder / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def read_head(folder: Path) -> LeafHead | None:
-    """A saved head by itself; None where none was saved. Raises ModelError where it cannot be read."""
+def read_head(folder: Path, *, folded: bool = False) -> LeafHead | None:
+    """A saved head by itself; None where none was saved. Raises ModelError where it cannot be read.
+
+    folded: by the weight and bias that other tools read, which take a state as it is.
+    """
     if not (folder / FACTS).is_file():
         return None
     try:
         facts, tensors = json.loads((folder / FACTS).read_text(encoding="utf-8")), load_file(folder / WEIGHTS)
         saved = LeafHead(tensors["weight"].shape[1], facts["labels"], mean=facts["mean"], spread=facts["spread"])
-        learned = {name: tensors.get(f"learned.{name}", tensors[name]) for name in ("weight", "bias")}
-        saved.linear.load_state_dict(learned)
-        saved.center, saved.unit = (tensors.get(name, getattr(saved, name)) for name in READ)
+        own = {} if folded else tensors
+        saved.linear.load_state_dict({name: own.get(f"learned.{name}", tensors[name]) for name in ("weight", "bias")})
+        saved.center, saved.unit = (own.get(name, getattr(saved, name)) for name in READ)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: its head cannot be read ({error}); use another checkpoint") from error
     return saved
