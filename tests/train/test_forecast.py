@@ -51,3 +51,5 @@ def test_only_the_second_call_of_a_taste_is_timed() -> None:
 
     assert taste(compute, torch.device("cpu")).seconds < 0.4
     assert len(calls) == 2
+    assert taste(compute, torch.device("cpu"), first=lambda: time.sleep(0.5)).seconds < 0.4
+    assert len(calls) == 3

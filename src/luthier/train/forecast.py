@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from luthier.batch import Batch
+from luthier.batch import Batch, pack
 from luthier.data.mix import Mixture, Replay
 from luthier.model.forward import forward
 from luthier.model.load import Model
@@ -45,6 +45,8 @@ class Forecast:
     """Steps the token counts come from; all of them where it equals `steps`."""
     fullest: Batch
     """The largest micro-batch met while counting."""
+    first: Batch
+    """One example alone, enough to wake up what a first computing wakes up."""
 
     @property
     def sharing(self) -> float:
@@ -82,6 +84,7 @@ def forecast(
         logical=round(scale * sum(batch.logical for batch in batches)),
         counted=len(counted),
         fullest=max(batches, key=lambda batch: batch.distinct),
+        first=pack(next(one for one in run.examples if any(sequence.supervised for sequence in one))),
     )
 
 
@@ -93,7 +96,8 @@ def estimate(model: Model, objective: Objective, expected: Forecast, options: Tr
     """
     needs_dropout(model, objective)
     kept = kept_bytes(model, options)
-    took = taste(probe(model, objective, expected.fullest), model.device)
+    first, whole = (probe(model, objective, batch) for batch in (expected.first, expected.fullest))
+    took = taste(whole, model.device, first=first)
     tokens = expected.fullest.distinct
     seconds = took.seconds * expected.distinct / max(1, tokens)
     watts = took.energy_wh * JOULES_PER_WH / max(took.seconds, 1e-9)
@@ -114,9 +118,9 @@ def kept_bytes(model: Model, options: TrainOptions) -> int:
     return own + copies * sum(p.numel() * p.element_size() for p in trainable(model.network).values())
 
 
-def taste(compute: Callable[[], None], device: torch.device) -> Cost:
-    """What one call costs, after an untimed one."""
-    compute()
+def taste(compute: Callable[[], None], device: torch.device, *, first: Callable[[], None] | None = None) -> Cost:
+    """What one call costs, after an untimed one: of the same, or of something smaller."""
+    (first or compute)()
     meter = Meter(device).start()
     compute()
     if device.type == "cuda":
