@@ -31,6 +31,7 @@ from luthier.data.render import continuations, render_all
 from luthier.evaluate.answer import pick, write
 from luthier.evaluate.question import Question, ask
 from luthier.evaluate.run import silent
+from luthier.evaluate.task import EvaluateOptions
 from luthier.methods.lora import LoRA
 from luthier.model.accept import accept
 from luthier.model.load import Model, ModelOptions, load
@@ -45,7 +46,7 @@ SCRIPT = "bench/answers.py"
 WRITING = ReadOptions(
     input="mr", output="ref", instruction="Say these facts about a restaurant in one or two sentences."
 )
-BUDGET = 4096
+BUDGET = EvaluateOptions().token_budget
 CHOICE_BAR, WRITING_BAR = 20.0, 3.0
 
 say = partial(print, flush=True)

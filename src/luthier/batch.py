@@ -128,6 +128,25 @@ def cut(sequences: Sequence[TokenSequence], *, budget: int) -> list[list[TokenSe
     return batches
 
 
+def in_batches(prompts: Sequence[Ints], *, extra: int, budget: int, most: int | None = None) -> Iterator[list[int]]:
+    """Places of prompts, neighbours by their beginnings together, at most `budget` distinct tokens at a time.
+
+    extra: tokens that each prompt is followed by. most: prompts at a time. One larger than the budget stands alone.
+    """
+    batch: list[int] = []
+    used = 0
+    for at in sorted(range(len(prompts)), key=lambda at: prompts[at].astype(">u4").tobytes()):
+        prompt = prompts[at]
+        new = len(prompt) + extra - (common(prompts[batch[-1]], prompt) if batch else 0)
+        if batch and (used + new > budget or len(batch) == most):
+            yield batch
+            batch, used, new = [], 0, len(prompt) + extra
+        batch.append(at)
+        used += new
+    if batch:
+        yield batch
+
+
 def _groups(sequences: Sequence[TokenSequence]) -> Iterator[list[TokenSequence]]:
     """The groups in the prefix order of their first member."""
     members: dict[int, list[TokenSequence]] = {}
@@ -161,10 +180,13 @@ def _order(sequences: Sequence[TokenSequence]) -> list[int]:
 
 def _common(a: TokenSequence, b: TokenSequence) -> int:
     """How many first tokens two sequences share."""
-    if a.adapter != b.adapter:
-        return 0
+    return common(a.tokens, b.tokens) if a.adapter == b.adapter else 0
+
+
+def common(a: Ints, b: Ints) -> int:
+    """How many first tokens (a,) and (b,) share."""
     length = min(len(a), len(b))
-    differs = a.tokens[:length] != b.tokens[:length]
+    differs = a[:length] != b[:length]
     first = int(differs.argmax()) if length else 0
     return first if length and differs[first] else length
 
@@ -175,16 +197,16 @@ def _shared(ordered: Sequence[TokenSequence], worthwhile: int) -> list[int]:
     The longest beginning that a range of neighbours has in common is a branch if it saves enough beyond the branch
     around it; then each of the ranges that it divides is looked at in turn.
     """
-    common = [0, *(_common(a, b) for a, b in pairwise(ordered))]
+    alike = [0, *(_common(a, b) for a, b in pairwise(ordered))]
     shared = [0] * len(ordered)
     ranges = [(0, len(ordered), 0)]
     while ranges:
         first, last, base = ranges.pop()
         if last - first < 2:
             continue
-        depth = min(common[first + 1 : last])
+        depth = min(alike[first + 1 : last])
         base = depth if (depth - base) * (last - first - 1) >= worthwhile else base
-        bounds = [first, *(i for i in range(first + 1, last) if common[i] == depth), last]
+        bounds = [first, *(i for i in range(first + 1, last) if alike[i] == depth), last]
         for i in bounds[1:-1]:
             shared[i] = base
         ranges += [(a, b, base) for a, b in pairwise(bounds)]

@@ -9,11 +9,11 @@ import pytest
 import torch
 from tiny_chat import CHAT, asked, labelled, tiny_model
 
-from luthier.batch import pack
+from luthier.batch import in_batches, pack
 from luthier.data.render import continuations, prompt_tokens, render
 from luthier.errors import DataError, GateError
 from luthier.evaluate import EvaluateOptions, compare, evaluate, infer
-from luthier.evaluate.question import ask, in_batches
+from luthier.evaluate.question import ask
 from luthier.model.forward import forward
 from luthier.model.load import Model
 from luthier.types import Completion, Example, Message
@@ -231,7 +231,7 @@ def test_progress_rises_to_all_rows() -> None:
 def test_batches_keep_to_the_budget_and_hold_every_question_once() -> None:
     questions = ask(TEXTS, tiny_model().tokenizer, longest=256)
     for budget in (1, 150, 10000):
-        batches = list(in_batches(questions, extra=10, budget=budget))
+        batches = list(in_batches([one.prompt for one in questions], extra=10, budget=budget))
         assert sorted(at for batch in batches for at in batch) == list(range(len(TEXTS)))
         for batch in batches:
             paths = {

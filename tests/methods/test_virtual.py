@@ -22,8 +22,9 @@ from luthier.model.accept import accept
 from luthier.model.attention import NAME
 from luthier.model.choose import choose, choose_by_all
 from luthier.model.cut import find_cut
+from luthier.model.decoder import Decoder
 from luthier.model.forward import forward, head, paths, trunk
-from luthier.model.generate import Decoder, generate
+from luthier.model.generate import generate
 from luthier.model.load import Model
 from luthier.model.plan import Plan, plan
 from luthier.types import TokenSequence

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from luthier.errors import ShapeError
 from luthier.model.accept import accept
 from luthier.model.choose import choose, choose_by_all
-from luthier.model.generate import Decoder, generate
+from luthier.model.decoder import Decoder
+from luthier.model.generate import generate
 from luthier.model.load import Model
 
 

@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, chi2
 
 from luthier.checks.balance import SHOWN, short
 from luthier.checks.check import Corpus, Table
@@ -126,6 +125,8 @@ def two_sided(here: Integers, of: int, total: Integers, n: int) -> Floats:
     Chi-squared with Yates' correction where at least 5 rows are to be expected everywhere (Cochran 1954), else the
     exact binomial tail, twice, which is on the safe side of Fisher's.
     """
+    from scipy.stats import binom, chi2
+
     if 2 * of > n:
         here, of = total - here, n - of
     expected = of * total / n

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +37,17 @@ def main() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     app()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Looks for no garbage while large libraries load: hundreds of thousands of objects are made, and stay."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def _version(asked: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from luthier.cli.app import AsJson
+from luthier.cli.app import AsJson, importing
 from luthier.cli.ending import ended, printed, resumable, told
 from luthier.cli.words import recipe_from, refuse_missing
 from luthier.errors import RecipeError
@@ -58,9 +58,10 @@ def train(
     began = monotonic()
     refuse_missing(data, validation, test, add)
     _refuse_alone(add, data, parent, recipe or [])
-    from luthier.run import Show
-    from luthier.run import resume as go_on
-    from luthier.run import train as carry_out
+    with importing():
+        from luthier.run import Show
+        from luthier.run import resume as go_on
+        from luthier.run import train as carry_out
 
     flags: dict[str, tuple[str, Json]] = {
         "--data": ("data.train", data),

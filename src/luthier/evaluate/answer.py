@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias
 
+from luthier.batch import in_batches
 from luthier.data.render import continuations
 from luthier.errors import GateError
-from luthier.evaluate.question import Progress, Question, in_batches
+from luthier.evaluate.question import Progress, Question
 from luthier.model.choose import Choice, choose
 from luthier.model.generate import generate
 from luthier.model.load import Model
@@ -62,7 +63,7 @@ def pick(
     found: dict[int, Answer] = {}
     usual = sorted(set(range(len(questions))) - set(own))
     room = 2 * max(map(len, shared))
-    for batch in in_batches([questions[at] for at in usual], extra=room, budget=budget, most=_MOST):
+    for batch in in_batches([questions[at].prompt for at in usual], extra=room, budget=budget, most=_MOST):
         members = [usual[at] for at in batch]
         found |= zip(members, _picked(model, [questions[at] for at in members], labels, shared, margin), strict=True)
         progress("answers", len(found), len(questions))
@@ -75,15 +76,19 @@ def pick(
 def write(
     model: Model, questions: Sequence[Question], *, max_new_tokens: int, budget: int, progress: Progress
 ) -> list[Answer]:
-    """For each question the greedy continuation, decoded and stripped."""
-    found: dict[int, Answer] = {}
-    for batch in in_batches(questions, extra=max_new_tokens, budget=budget):
-        prompts = [questions[at].prompt.tolist() for at in batch]
-        for at, said in zip(batch, generate(model, prompts, max_new_tokens=max_new_tokens), strict=True):
-            text = str(model.tokenizer.decode(said.tokens, skip_special_tokens=True))
-            found[at] = Answer(text.strip(), finished=said.stopped)
-        progress("answers", len(found), len(questions))
-    return [found[at] for at in range(len(questions))]
+    """For each question the greedy continuation, decoded and stripped.
+
+    budget: distinct tokens of prompts that are computed at a time; what is said is held beside them.
+    """
+    said = generate(
+        model,
+        [one.prompt for one in questions],
+        max_new_tokens=max_new_tokens,
+        budget=budget,
+        progress=lambda done: progress("answers", done, len(questions)),
+    )
+    texts = [str(model.tokenizer.decode(one.tokens, skip_special_tokens=True)) for one in said]
+    return [Answer(text.strip(), finished=one.stopped) for text, one in zip(texts, said, strict=True)]
 
 
 def _picked(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -54,35 +54,6 @@ def ask(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, long
     return questions
 
 
-def in_batches(
-    questions: Sequence[Question], *, extra: int, budget: int, most: int | None = None
-) -> Iterator[list[int]]:
-    """Places of questions, neighbours by their beginnings together, at most `budget` distinct tokens at a time.
-
-    extra: tokens that each question adds to its prompt. most: questions at a time. A question larger than the budget
-    stands alone.
-    """
-    order = sorted(range(len(questions)), key=lambda at: questions[at].prompt.astype(">u4").tobytes())
-    batch: list[int] = []
-    used = 0
-    for at in order:
-        prompt = questions[at].prompt
-        new = len(prompt) + extra - (_common(questions[batch[-1]].prompt, prompt) if batch else 0)
-        if batch and (used + new > budget or len(batch) == most):
-            yield batch
-            batch, used, new = [], 0, len(prompt) + extra
-        batch.append(at)
-        used += new
-    if batch:
-        yield batch
-
-
 def _question(example: Example, rows: Sequence[Rendered], tokenizer: PreTrainedTokenizerBase) -> Question:
     start = rows[0].sequence.tokens[: rows[0].prompt] if rows else np.array(prompt_tokens(example, tokenizer))
     return Question(example, start, tuple(row.sequence for row in rows))
-
-
-def _common(one: Ints, other: Ints) -> int:
-    length = min(len(one), len(other))
-    differs = np.flatnonzero(one[:length] != other[:length])
-    return int(differs[0]) if len(differs) else length

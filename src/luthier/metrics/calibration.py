@@ -12,8 +12,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from luthier.metrics.metric import Floats, ratio
 
@@ -87,6 +85,8 @@ def if_calibrated(
 
 def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:
     """(n, c) log-probabilities, minus infinity where unknown -> (n, c) that sum to 1."""
+    from scipy.special import softmax
+
     found: Floats = softmax(logits / temperature, axis=1)
     return found
 
@@ -101,6 +101,8 @@ def brier(chances: Floats, gold: Integers) -> Floats:
 
 def log_loss(logits: Floats, gold: Integers, temperature: float = 1.0) -> Floats:
     """(n, c), (n,) -> (n,) nats that the right class takes."""
+    from scipy.special import log_softmax
+
     found: Floats = -log_softmax(logits / temperature, axis=1)[np.arange(len(gold)), gold]
     return found
 
@@ -110,6 +112,8 @@ def temperature(logits: Floats, gold: Integers) -> float:
 
     To be fitted on rows other than those it is judged on. Source: Guo et al. 2017.
     """
+    from scipy.optimize import minimize_scalar
+
     found = minimize_scalar(
         lambda power: float(log_loss(logits, gold, float(np.exp(power))).mean()),
         bounds=(-np.log(HOTTEST), np.log(HOTTEST)),

@@ -1,6 +1,6 @@
 """Whether a model may compute a prefix once for all who share it: decided by experiment at load, not by its name.
 
-A small random forest goes through the engine and, one sequence at a time, through the model as transformers wrote it.
+A small random forest goes through the engine and, sequence by sequence, through the model as transformers wrote it.
 Every layer must have consumed the plan, and the log-probabilities must agree; the yardstick is the error that a plain
 causal mask over the same packed tokens makes, which a model that ignores the forest would show.
 """
@@ -51,7 +51,7 @@ def accept(model: Model) -> None:
     model.plain = model.network.config._attn_implementation or model.plain
     batch = trial(model)
     with evaluating(model):
-        truth = _one_at_a_time(model, batch)
+        truth = _plainly(model, batch)
         refusal = _refusal(model, batch, truth)
         if refusal is not None:
             model.network.set_attn_implementation(model.plain)
@@ -105,13 +105,12 @@ def _prove_unshared(model: Model, batch: Batch, truth: Tensor) -> None:
 
 
 def trial(model: Model) -> Batch:
-    """A small random forest: branches of one token, a duplicate, a sequence that is another's prefix."""
+    """A small random forest: a branch of one token, a duplicate, a sequence that is another's prefix, few lengths."""
     draw = np.random.default_rng(0)
     vocabulary = model.network.config.get_text_config().vocab_size
     base = draw.integers(0, vocabulary, 24)
     rows = [base, base[:9], base[:17], base[:17]]
-    rows += [np.concatenate((base[:k], draw.integers(0, vocabulary, j))) for k, j in ((1, 12), (9, 1), (9, 7), (16, 5))]
-    rows.append(draw.integers(0, vocabulary, 11))
+    rows += [np.concatenate((base[:k], draw.integers(0, vocabulary, 17 - k))) for k in (0, 1, 9, 9, 16)]
     weight = [np.concatenate(([0.0], np.ones(len(row) - 1))).astype(np.float32) for row in rows]
     made = [
         TokenSequence(r.astype(np.int64), w, f"trial {i}") for i, (r, w) in enumerate(zip(rows, weight, strict=True))
@@ -119,15 +118,19 @@ def trial(model: Model) -> Batch:
     return pack(made, worthwhile=1).to(model.device)
 
 
-def _one_at_a_time(model: Model, batch: Batch) -> Tensor:
-    """The model's own log-probability of every scored token, each sequence alone, through its own head."""
-    scored = []
-    for path in paths(batch):
-        tokens = batch.tokens[path]
+def _plainly(model: Model, batch: Batch) -> Tensor:
+    """The model's own log-probability of every scored token, through its own head: sequences of one length a batch."""
+    rows = [batch.tokens[path] for path in paths(batch)]
+    scored = list(rows)
+    for length in {len(row) for row in rows}:
+        alike = [at for at, row in enumerate(rows) if len(row) == length]
+        tokens = torch.stack([rows[at] for at in alike])
         with computing(model):
-            logits = model.network(input_ids=tokens[None], use_cache=False).logits[0, :-1]
+            logits = model.network(input_ids=tokens, use_cache=False).logits[:, :-1]
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        scored.append(torch.log_softmax(logits, -1).gather(1, tokens[1:, None])[:, 0])
+        found = torch.log_softmax(logits, -1).gather(2, tokens[:, 1:, None])[..., 0]
+        for at, row in zip(alike, found, strict=True):
+            scored[at] = row
     return torch.cat(scored)
 
 

@@ -28,11 +28,17 @@ def by_head(tokens: Tensor) -> Tensor:
 def apart(seen: Tensor, places: Tensor, dtype: torch.dtype) -> Apart:
     """Divides what rows see: seen (q, k) of the keys that stand at these places (k,) of the cache."""
     everyone = seen.all(dim=0)
-    rest, at = seen[:, ~everyone], places[~everyone]
-    count = rest.sum(dim=1)
-    own = places.new_zeros(len(seen), int(count.max()) if len(at) else 0)
-    row, column = rest.nonzero().unbind(1)
-    own[row, (rest.cumsum(dim=1) - 1)[row, column]] = at[column]
+    own, count = listed(seen[:, ~everyone], places[~everyone])
     short = torch.arange(own.shape[1], device=seen.device) >= count[:, None]
     hidden = torch.zeros(own.shape, dtype=dtype, device=seen.device).masked_fill_(short, float("-inf"))
     return Apart(places[everyone], own, hidden[:, None, None] if short.any() else None)
+
+
+def listed(seen: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """What each row sees (q, k) of the places (k,), side by side: (q, l), filled up with the first place, and (q,) how
+    many it sees."""
+    count = seen.sum(dim=1)
+    own = places.new_zeros(len(seen), int(count.max()) if len(places) else 0)
+    row, column = seen.nonzero().unbind(1)
+    own[row, (seen.cumsum(dim=1) - 1)[row, column]] = places[column]
+    return own, count

@@ -7,6 +7,8 @@ happens before and after a layer's attention.
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, softmax
@@ -63,9 +65,13 @@ def forest_attention(
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     window = sliding_window if sliding_window is not None and sliding_window < forest.longest else None
     plain = softcap is None and s_aux is None and window is None and query.shape[-1] == value.shape[-1]
+    if isinstance(forest, Step) and forest.seats is not None:
+        return forest.seats.attend(layer, query, key, value, before, scale).transpose(1, 2), None
     if plain and isinstance(forest, Step) and not query.is_cuda:
         held = forest.cache.extend(layer, key, value)
         return decoded(query, *held, forest.apart(query.dtype), before, scale).transpose(1, 2), None
+    if forest.cache is not None and not (plain and (sliding_window or inf) >= forest.longest + forest.cache.ahead):
+        forest.cache.masked = True
     key, value = forest.keys(layer, key, value)
     if plain and isinstance(forest, Plan) and not forest.dense:
         root_key, root_value = before or (None, None)

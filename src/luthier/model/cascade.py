@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from luthier.model.flash import flash, flash_backward, merge, repeated
 from luthier.model.plan import Plan
-
-FLOAT32_KEYS = 512
-"""Up to this many keys the CPU's flash backward runs in float32: torch's bfloat16 one takes 1.4 to 7 times as long."""
 
 
 class _Saved(Protocol):
@@ -72,7 +70,7 @@ class _Cascade(torch.autograd.Function):
             root = root_grads[0].to(query.dtype), root_grads[1].to(query.dtype)
         for part in forest.rectangles:
             mine, keys = slice(part.stop, part.end), slice(part.start, part.stop)
-            a, b, c = _flash_backward(
+            a, b, c = flash_backward(
                 grad[:, :, mine],
                 query[:, :, mine],
                 key[:, :, keys],
@@ -94,15 +92,8 @@ def _root_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of all queries, and of the keys and values before every path, a head a group."""
     heads, groups = query.shape[1], key.shape[1]
-    a, b, c = _flash_backward(grad, query, repeated(key, heads), repeated(value, heads), out, lse, scale, causal=False)
+    a, b, c = flash_backward(grad, query, repeated(key, heads), repeated(value, heads), out, lse, scale, causal=False)
     return a, _summed(b, groups), _summed(c, groups)
-
-
-def merge(out: Tensor, lse: Tensor, more: Tensor, more_lse: Tensor) -> None:
-    """Folds another part's output into `out` and `lse`, in place, weighted by each part's share of the softmax."""
-    total = torch.logaddexp(lse, more_lse)
-    out.mul_((lse - total).exp_().unsqueeze(-1)).add_(more * (more_lse - total).exp_().unsqueeze(-1))
-    lse.copy_(total)
 
 
 def _inside(query: Tensor, key: Tensor, value: Tensor, forest: Plan, scale: float) -> tuple[Tensor, Tensor]:
@@ -133,11 +124,11 @@ def _inside_backward(
     dq, dk, dv = (torch.empty_like(tensor, dtype=exact) for tensor in (query, key, value))
     for a, b in forest.single:
         at = (slice(None), slice(None), slice(a, b))
-        dq[at], dk[at], dv[at] = _flash_backward(
+        dq[at], dk[at], dv[at] = flash_backward(
             grad[at], query[at], key[at], value[at], out[at], lse[at], scale, causal=True
         )
     for block in forest.buckets:
-        grads = _flash_backward(
+        grads = flash_backward(
             block.rows(grad).masked_fill(~block.real[:, None, :, None], 0),
             block.rows(query),
             block.rows(key),
@@ -150,54 +141,6 @@ def _inside_backward(
         for whole, part in zip((dq, dk, dv), grads, strict=True):
             block.write(whole, part)
     return dq, dk, dv
-
-
-def flash(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool, hidden: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """One part's output and log-sum-exp: (b, heads, q, width), (b, heads, q).
-
-    hidden: added to the scores, (b, 1, 1, k); on the CPU alone.
-    """
-    if query.is_cuda:
-        out, lse, *_ = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, scale=scale)
-    else:
-        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        out, lse = kernel(query, key, value, 0.0, causal, attn_mask=hidden, scale=scale)
-    return out, lse
-
-
-def _flash_backward(
-    grad: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    scale: float,
-    *,
-    causal: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One part's gradients, given the *merged* output and log-sum-exp of its queries."""
-    if query.is_cuda:
-        seed = torch.zeros(2, dtype=torch.uint64, device=query.device)
-        dq, dk, dv = torch.ops.aten._scaled_dot_product_flash_attention_backward(
-            *(grad, query, key, value, out, lse.contiguous(), None, None, query.shape[2], key.shape[2]),
-            *(0.0, causal, seed, seed[0]),
-            scale=scale,
-        )
-    else:
-        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-        tensors = [grad, query, key, value, out]
-        if query.dtype == torch.bfloat16 and key.shape[2] <= FLOAT32_KEYS:
-            tensors = [tensor.float() for tensor in tensors]
-        dq, dk, dv = kernel(*tensors, lse.contiguous(), 0.0, causal, scale=scale)
-    return dq, dk, dv
-
-
-def repeated(tensor: Tensor, heads: int) -> Tensor:
-    """Keys or values once per query head: (1, kv heads, n, width) -> (1, heads, n, width)."""
-    return tensor if tensor.shape[1] == heads else tensor.repeat_interleave(heads // tensor.shape[1], dim=1)
 
 
 def _summed(grad: Tensor, groups: int) -> Tensor:

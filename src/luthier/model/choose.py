@@ -17,8 +17,8 @@ from torch import Tensor
 
 from luthier.batch import cut, pack, sum_by_sequence
 from luthier.errors import ShapeError
+from luthier.model.decoder import AT_ONCE, Decoder, Prompts, scored_tail
 from luthier.model.forward import evaluating, forward
-from luthier.model.generate import AT_ONCE, Decoder, Prompts, scored_tail
 from luthier.model.load import Model
 
 BEAM = 4

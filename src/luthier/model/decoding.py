@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from luthier.model.apart import Apart, by_head
-from luthier.model.cascade import flash, merge, repeated
+from luthier.model.flash import flash, merge, repeated
 
 
 def decoded(

@@ -1,29 +1,33 @@
-"""Generation and choice from one cache: prompts are a forest, and whatever follows them attends into it.
+"""Generation: prompts are a forest that is computed once, and what is said after them attends into it.
 
-A beginning that several prompts share is computed and held once. A row that has ended leaves the batch. Models the
-forest engine refused generate one prompt at a time through transformers. Not here: prompts from messages, and scores.
+Rows stand in seats of their own (`seats.py`), or under masks where a layer needs one. Models the forest engine refused
+generate one prompt at a time through transformers. Not here: prompts from messages, and scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.batch import Batch, pack
+from luthier.batch import Ints, common, in_batches
 from luthier.errors import ShapeError
-from luthier.model.forward import computing, evaluating, head, states, trunk
+from luthier.model.decoder import AT_ONCE, Decoder, Prompts
+from luthier.model.forward import computing, evaluating, head, states
 from luthier.model.load import Model
-from luthier.model.plan import Cache, Step, plan
-from luthier.types import TokenSequence
+from luthier.model.plan import Step
+from luthier.model.seats import Seats
 
-Prompts = Sequence[Sequence[int]]
-
-AT_ONCE = 128
-"""Rows that go on together: enough for full matrix products; under a mask they would soon attend past one another."""
+HELD = 16_384
+"""Tokens for which those that are said at a time have room, all rows together; a few hundred MB of a small model."""
+PREFILLED = 8192
+"""Distinct tokens of prompts that are computed at a time, where nothing else is asked for."""
+PIECE = 2048
+"""The same where rows have seats, which are filled whatever the group: what is computed should fit in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,103 +40,175 @@ class Generated:
     """Whether it ended its turn itself, rather than meet the limit."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """Where some paths stand: what each sees in the cache, and what it may say next."""
-
-    seen: Tensor
-    """(q, capacity) which cached keys are on the path."""
-    depth: Tensor
-    """(q,) of the last token."""
-    logprobs: Tensor
-    """(q, v) of the next token."""
-
-    def take(self, rows: Sequence[int]) -> Rows:
-        """Some of them, in this order."""
-        index = torch.tensor(rows, device=self.seen.device)
-        return Rows(self.seen[index], self.depth[index], self.logprobs[index])
-
-
-class Decoder:
-    """Prompts prefilled as a forest, from which any number of paths go on."""
-
-    def __init__(self, model: Model, prompts: Prompts, *, room: int) -> None:
-        """room: how many tokens may be decoded after the prompts, all paths together."""
-        self.model, self.head = model, head(model.network)
-        batch = _forest(prompts).to(model.device)
-        forest = plan(batch)
-        forest.cache = self.cache = Cache(batch.distinct + room)
-        hidden = trunk(model, batch, forest)
-        self.cache.length = batch.distinct
-        self.key_depth = torch.zeros(self.cache.capacity, dtype=torch.int64, device=model.device)
-        self.key_depth[: batch.distinct] = batch.depth
-        seen = torch.zeros(len(prompts), self.cache.capacity, dtype=torch.bool, device=model.device)
-        seen[:, : batch.distinct] = forest.allowed(None)[batch.leaf]
-        self.start = Rows(seen, batch.depth[batch.leaf], self._scored(hidden[batch.leaf]))
-
-    def after(self, prompts: Sequence[int], paths: Sequence[Sequence[int]]) -> Rows:
-        """Rows, without scores, that stand after a prompt and the decoded tokens at these places of the cache."""
-        index = torch.tensor(prompts, device=self.start.seen.device)
-        seen, depth = self.start.seen[index], self.start.depth[index]
-        row = [at for at, path in enumerate(paths) for _ in path]
-        seen[row, [place for path in paths for place in path]] = True
-        return Rows(seen, depth + torch.tensor([len(path) for path in paths], device=depth.device), seen[:, :0])
-
-    def step(self, rows: Rows, tokens: Sequence[int]) -> Rows:
-        """Every row goes on by one token; a few rows at a time, so that each attends to little but its own."""
-        parts = [slice(a, a + AT_ONCE) for a in range(0, len(tokens), AT_ONCE)]
-        made = [self._step(Rows(rows.seen[p], rows.depth[p], rows.logprobs[p]), tokens[p]) for p in parts]
-        return Rows(*(torch.cat([getattr(part, name) for part in made]) for name in ("seen", "depth", "logprobs")))
-
-    def _step(self, rows: Rows, tokens: Sequence[int]) -> Rows:
-        new = slice(self.cache.length, self.cache.length + len(tokens))
-        seen, depth = rows.seen.clone(), rows.depth + 1
-        seen[:, new] = torch.eye(len(tokens), dtype=torch.bool, device=seen.device)
-        self.key_depth[new] = depth
-        taken = seen[:, : new.stop].any(dim=0).nonzero().flatten()
-        step = Step(seen[:, taken], depth, self.key_depth[taken], int(depth.max()) + 1, self.cache, taken)
-        hidden = states(self.model, torch.tensor(tokens, device=seen.device), depth, step)
-        self.cache.length = new.stop
-        return Rows(seen, depth, self._scored(hidden))
-
-    def _scored(self, hidden: Tensor) -> Tensor:
-        with computing(self.model):
-            return torch.log_softmax(self.head.logits(hidden.to(self.model.dtype)), dim=-1)
-
-
 def generate(
-    model: Model, prompts: Prompts, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+    model: Model,
+    prompts: Prompts,
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+    budget: int = PREFILLED,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> list[Generated]:
     """Continues every prompt until the model stops or the limit is met; greedy at temperature 0.
 
     The result does not depend on which prompts stand together. Sampling draws from a generator of each prompt's own.
+    budget: distinct tokens of prompts computed at a time. progress: told how many prompts are done, now and then.
     """
+    writing = Writing(model.stop, len(prompts), max_new_tokens, temperature, seed, progress)
+    if max_new_tokens < 1:
+        return writing.said()
     with evaluating(model):
         if not model.shared:
-            return [_alone(model, prompt, max_new_tokens, temperature, seed + i) for i, prompt in enumerate(prompts)]
-        return _together(model, prompts, max_new_tokens, temperature, seed)
+            return [
+                _alone(model, list(prompt), max_new_tokens, temperature, seed + i) for i, prompt in enumerate(prompts)
+            ]
+        _together(model, [np.asarray(prompt, np.int64) for prompt in prompts], writing, budget)
+    return writing.said()
 
 
-def _together(model: Model, prompts: Prompts, limit: int, temperature: float, seed: int) -> list[Generated]:
-    if not prompts:
-        return []
-    said: list[list[int]] = [[] for _ in prompts]
-    stopped = [False] * len(prompts)
-    draws = [np.random.default_rng((seed, i)) for i in range(len(prompts))]
-    live = list(range(len(prompts)))
-    decoder = Decoder(model, prompts, room=len(prompts) * limit)
-    rows = decoder.start
-    for made in range(limit):
-        chosen = _next(rows.logprobs, temperature, [draws[i] for i in live])
-        for i, token in zip(live, chosen, strict=True):
-            stopped[i] = token in model.stop
-            said[i] += [] if stopped[i] else [token]
-        keep = [row for row, i in enumerate(live) if not stopped[i]]
-        live = [live[row] for row in keep]
-        if not live or made + 1 == limit:
-            break
-        rows = decoder.step(rows.take(keep), [chosen[row] for row in keep])
-    return [Generated(tokens, end) for tokens, end in zip(said, stopped, strict=True)]
+class Writing:
+    """What has been said after each prompt."""
+
+    def __init__(
+        self,
+        stop: frozenset[int],
+        count: int,
+        limit: int,
+        temperature: float,
+        seed: int,
+        progress: Callable[[int], None],
+    ) -> None:
+        self.tokens: list[list[int]] = [[] for _ in range(count)]
+        self.limit = limit
+        self._stopped = [False] * count
+        self._stop, self._temperature, self._progress, self._done = stop, temperature, progress, 0
+        self._draws = [np.random.default_rng((seed, i)) for i in range(count)]
+
+    def take(self, who: Sequence[int], scores: Tensor) -> list[int]:
+        """One token more for each of these prompts, by its row's scores (q, v); the rows that go on."""
+        chosen = _next(scores, self._temperature, [self._draws[i] for i in who])
+        for i, token in zip(who, chosen, strict=True):
+            self._stopped[i] = token in self._stop
+            self.tokens[i] += [] if self._stopped[i] else [token]
+        keep = [row for row, i in enumerate(who) if not self._stopped[i] and len(self.tokens[i]) < self.limit]
+        if len(keep) < len(who):
+            self._done += len(who) - len(keep)
+            self._progress(self._done)
+        return keep
+
+    def said(self) -> list[Generated]:
+        """All of it."""
+        return [Generated(tokens, end) for tokens, end in zip(self.tokens, self._stopped, strict=True)]
+
+
+Group = tuple[list[int], Decoder]
+"""Some prompts' places, and their prefill."""
+
+
+def _together(model: Model, prompts: list[Ints], writing: Writing, budget: int) -> None:
+    """Prefills a budget of prompts at a time, which go on in seats if no layer of the first few needs a mask."""
+    if not all(len(prompt) for prompt in prompts):
+        raise ShapeError("an empty prompt has nothing to go on from")
+    most = min(len(prompts), max(1, HELD // writing.limit))
+
+    def groups(budget: int) -> Iterator[Group]:
+        for some in in_batches(prompts, extra=0, budget=budget):
+            room = most * writing.limit
+            yield some, Decoder(model, [prompts[i] for i in some], room=room, ahead=writing.limit)
+
+    pieces = groups(min(budget, PIECE))
+    first = next(pieces, None)
+    if first is None:
+        return
+    if first[1].cache.masked or model.device.type != "cpu":
+        for some, decoder in groups(budget):
+            _in_rows(decoder, some, writing, most)
+    else:
+        _in_seats(model, chain([first], pieces), prompts, writing, min(AT_ONCE, most))
+
+
+def _in_rows(decoder: Decoder, prompts: list[int], writing: Writing, most: int) -> None:
+    """So many of a group to their end, and then as many again; each step's keys are chosen from the cache."""
+    prefilled = decoder.cache.length
+    for first in range(0, len(prompts), most):
+        decoder.cache.length = prefilled
+        live = prompts[first : first + most]
+        rows = decoder.start.take(range(len(prompts))[first : first + most])
+        while keep := writing.take(live, rows.logprobs):
+            live = [live[row] for row in keep]
+            rows = decoder.step(rows.take(keep), [writing.tokens[i][-1] for i in live])
+
+
+def _in_seats(model: Model, groups: Iterator[Group], prompts: list[Ints], writing: Writing, count: int) -> None:
+    """So many prompts at a time, whichever group they are of, each begun where another has ended."""
+    begun = min(common(prompts[0], prompt) for prompt in prompts)
+    first = next(groups)
+    seats = Seats(first[1].cache, first[1].before(begun), count)
+    line = Line(chain([first], groups), begun, writing)
+    who: dict[int, int] = {}
+    while True:
+        free = [seat for seat in range(count) if seat not in who]
+        who |= zip(free, line.seated(seats, free), strict=False)
+        if not who:
+            return
+        order = _closed_up(seats, who)
+        keep = writing.take(order, _stepped(model, seats, [(len(prompts[i]), writing.tokens[i]) for i in order]))
+        who = {seat: order[seat] for seat in keep}
+
+
+class Line:
+    """Prompts that wait for a seat, a group of them prefilled when the one before has sat down."""
+
+    def __init__(self, groups: Iterator[Group], begun: int, writing: Writing) -> None:
+        """begun: tokens that every prompt begins with."""
+        self._groups, self._begun, self._writing = groups, begun, writing
+        self._rows: list[int] = []
+
+    def seated(self, seats: Seats, free: Sequence[int]) -> list[int]:
+        """Who took these seats, or the first of them where fewer are left; those with little of their own first."""
+        found: list[int] = []
+        while len(found) < len(free) and (self._rows or self._more()):
+            rows = [self._rows.pop() for _ in range(min(len(self._rows), len(free) - len(found)))]
+            taken = free[len(found) : len(found) + len(rows)]
+            seats.sit(taken, self._decoder.cache, self._own[rows], self._count[rows])
+            found += [self._prompts[row] for row in rows]
+        return found
+
+    def _more(self) -> bool:
+        """Whether another group could be prefilled; those of it who stop at once need no seat."""
+        for prompts, decoder in self._groups:
+            self._prompts, self._decoder = prompts, decoder
+            self._own, self._count = decoder.beyond(self._begun)
+            self._rows = self._writing.take(prompts, decoder.start.logprobs)
+            self._rows.sort(key=self._count.tolist().__getitem__, reverse=True)
+            if self._rows:
+                return True
+        return False
+
+
+def _closed_up(seats: Seats, who: dict[int, int]) -> list[int]:
+    """Those in the last seats take what is free among the first: who sits there now, seat by seat."""
+    last = [seat for seat in who if seat >= len(who)]
+    free = [seat for seat in range(len(who)) if seat not in who]
+    if last:
+        seats.move(last, free)
+    now = who | {new: who[old] for old, new in zip(last, free, strict=True)}
+    return [now[seat] for seat in range(len(who))]
+
+
+def _stepped(model: Model, seats: Seats, rows: Sequence[tuple[int, list[int]]]) -> Tensor:
+    """The first seats go on by the last token that each has said: (q, v) what comes next, as logits.
+
+    rows: the length of each prompt, and what was said after it.
+    """
+    seats.open(len(rows))
+    depth = torch.tensor([length + len(said) - 1 for length, said in rows], device=model.device)
+    tokens = torch.tensor([said[-1] for _, said in rows], device=model.device)
+    hidden = states(model, tokens, depth, Step.seated(seats, depth))
+    seats.close(len(rows))
+    with computing(model):
+        return head(model.network).logits(hidden.to(model.dtype))
 
 
 def _next(logprobs: Tensor, temperature: float, draws: Sequence[np.random.Generator]) -> list[int]:
@@ -161,16 +237,3 @@ def _alone(model: Model, prompt: Sequence[int], limit: int, temperature: float, 
     new = [int(token) for token in out[0, tokens.shape[1] :]]
     ended = bool(new) and new[-1] in model.stop
     return Generated(new[:-1] if ended else new, ended)
-
-
-def _forest(prompts: Prompts) -> Batch:
-    if not all(len(prompt) for prompt in prompts):
-        raise ShapeError("an empty prompt has nothing to go on from")
-    return pack([scored_tail(prompt) for prompt in prompts])
-
-
-def scored_tail(tokens: Sequence[int], learned: int = 0, *, group: int = 0, score: float = 0.0) -> TokenSequence:
-    """Tokens of which the last `learned` are scored."""
-    weight = np.zeros(len(tokens), np.float32)
-    weight[len(tokens) - learned :] = 1
-    return TokenSequence(np.asarray(tokens, np.int64), weight, "prompt", group=group, score=score)

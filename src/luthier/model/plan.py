@@ -19,6 +19,8 @@ from torch import Tensor
 from luthier.batch import Batch
 from luthier.errors import ModelError
 from luthier.model.apart import Apart, apart, by_head
+from luthier.model.cache import Cache
+from luthier.model.seats import Seats
 
 BUCKET = 16
 """Node lengths are rounded up to a multiple of this, so that short nodes share one batched call."""
@@ -83,35 +85,6 @@ class Prefix:
         return back < window if window is not None else torch.ones_like(back, dtype=torch.bool)
 
 
-class Cache:
-    """Keys and values of every layer, packed as the forest is, so that a shared beginning is held once.
-
-    Token by token, so that what a row sees is gathered in whole lines.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.length = 0
-        self.root: dict[int, tuple[Tensor, Tensor]] = {}
-        """Keys and values of the learned tokens that every path begins with, where there are any; by layer."""
-        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Appends (1, kv heads, q, width) behind what the layer holds; returns all of it, with the new at the end.
-
-        Each is (k, kv heads, width).
-        """
-        if layer not in self._layers:
-            self._layers[layer] = tuple(  # type: ignore[assignment]
-                t.new_empty(self.capacity, t.shape[1], t.shape[3]) for t in (key, value)
-            )
-        upto = self.length + key.shape[2]
-        for held, new in zip(self._layers[layer], (key, value), strict=True):
-            held[self.length : upto] = new[0].transpose(0, 1)
-        keys, values = self._layers[layer]
-        return keys[:upto], values[:upto]
-
-
 @dataclass(slots=True, eq=False)
 class Step:
     """One decoding step: each query sees a chosen set of cached keys, and itself."""
@@ -132,6 +105,15 @@ class Step:
     consumed: set[int] = field(default_factory=set)
     divided: Apart | None = None
     """What all queries see and what each sees besides, once a layer has asked for it."""
+    seats: Seats | None = None
+    """Where the queries sit, who then see what is there; nothing is said of keys in the cache."""
+
+    @classmethod
+    def seated(cls, seats: Seats, depth: Tensor) -> Step:
+        """The step of the first seats, whose new tokens are at these depths (q,)."""
+        nothing = depth.new_empty(0)
+        seen = torch.empty(len(depth), 0, dtype=torch.bool, device=depth.device)
+        return cls(seen, depth, nothing, int(depth.max()) + 1, seats.cache, nothing, seats=seats)
 
     def apart(self, dtype: torch.dtype) -> Apart:
         """What `divided` holds, made on the first call."""

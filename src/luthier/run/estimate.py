@@ -37,12 +37,22 @@ class Expected:
 
     def told(self) -> str:
         """For people."""
-        size, cost = self.size, self.cost
+        return f"{self.size_told()}\n{self.cost_told()}"
+
+    def size_told(self) -> str:
+        """What is computed and learned."""
+        size = self.size
         return (
             f"{counted(size.steps, 'step')} over {counted(size.examples, 'row')}: {size.logical:,} tokens, "
             f"of which {size.distinct:,} are computed (D = {size.sharing:.2f}: tokens read for each one computed); "
             f"{self.trainable:,} of {self.parameters:,} parameters learn "
-            f"({self.trainable / self.parameters:.2%})\n"
+            f"({self.trainable / self.parameters:.2%})"
+        )
+
+    def cost_told(self) -> str:
+        """What it takes."""
+        cost = self.cost
+        return (
             f"estimate: {spoken(cost.seconds)}, {cost.peak_bytes / 2**30:.1f} GiB, {cost.energy_wh:.2g} Wh "
             f"({cost.assumption})"
             + (f"; of it {spoken(self.forgetting_s)} to see what it forgets" if self.forgetting_s else "")
@@ -52,14 +62,20 @@ class Expected:
 
 def expect(prepared: Prepared) -> Expected:
     """Judged from a real micro-batch, computed forward and backward, that changes nothing. Attach the method first."""
-    recipe, network = prepared.recipe, prepared.model.network
-    size = forecast(
-        prepared.sequences,
-        recipe.train,
-        prepared.replayed.replay if prepared.replayed else None,
-        prepared.mixture,
-    )
-    cost = estimate(prepared.model, recipe.objective, size, recipe.train)
+    size = size_of(prepared)
+    cost = estimate(prepared.model, prepared.recipe.objective, size, prepared.recipe.train)
+    return with_evaluation(prepared, size, cost)
+
+
+def size_of(prepared: Prepared) -> Forecast:
+    """Steps and tokens, counted."""
+    replay = prepared.replayed.replay if prepared.replayed else None
+    return forecast(prepared.sequences, prepared.recipe.train, replay, prepared.mixture)
+
+
+def with_evaluation(prepared: Prepared, size: Forecast, cost: Estimate) -> Expected:
+    """The whole run, by what training alone is judged to cost."""
+    network = prepared.model.network
     forgetting = _forgetting_tokens(prepared)
     more = 1 + (_evaluation_tokens(prepared, size.distinct) + forgetting) / max(1, size.distinct)
     a_token_s = cost.seconds / max(1, size.distinct)

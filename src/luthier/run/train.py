@@ -19,9 +19,10 @@ from luthier.run import forget, tasks, trunk
 from luthier.run.assess import judge
 from luthier.run.assistant import recipe_of
 from luthier.run.course import course
-from luthier.run.estimate import Expected, expect
+from luthier.run.estimate import Expected
 from luthier.run.files import write_json
 from luthier.run.folder import Spent, same_data, write_beginning
+from luthier.run.foretold import Foretold
 from luthier.run.lineage import end_lineage, lineage_json
 from luthier.run.looks import looked
 from luthier.run.outcome import report
@@ -82,8 +83,7 @@ def resume(folder: Path, *, show: Show | None = None) -> Outcome:
 
 def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -> Outcome:
     attach(prepared, show)
-    expected = expect(prepared)
-    show.say(expected.told())
+    foretold = Foretold(prepared, show.say)
     show.say(told_visible(prepared, foreseen(prepared)))
     if said := trunk.kept(prepared.model, prepared.recipe):
         show.say(said)
@@ -97,7 +97,7 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
     could = forget.before(prepared, folder, show)
     others = tasks.before_mixed(prepared, folder, show)
     with show.training() as progress:
-        result = fitted(prepared, folder, _hooks(prepared, progress, spent), resumed=resumed)
+        result = fitted(prepared, folder, _hooks(prepared, progress, spent, foretold), resumed=resumed)
     if said := trunk.saved(prepared.model):
         show.say(said)
     if result.stopped_early:
@@ -110,7 +110,9 @@ def _carry_out(prepared: Prepared, folder: Path, show: Show, *, resumed: bool) -
             f"stopped and saved after step {result.steps} of {result.planned}; go on: luthier train --resume {folder}"
         )
         return Outcome(folder, result, None)
-    return Outcome(folder, result, _finish(prepared, folder, base, could, others, result, expected, spent, show))
+    return Outcome(
+        folder, result, _finish(prepared, folder, base, could, others, result, foretold.expected, spent, show)
+    )
 
 
 def _base(prepared: Prepared, folder: Path, show: Show) -> Evaluation | None:
@@ -133,8 +135,9 @@ def _evaluated(prepared: Prepared, rows: Sequence[Example], title: str, show: Sh
     return judge(prepared.model, rows, prepared.task, prepared.recipe.evaluate, title, show)
 
 
-def _hooks(prepared: Prepared, progress: Progress, spent: Spent) -> Hooks:
+def _hooks(prepared: Prepared, progress: Progress, spent: Spent, foretold: Foretold) -> Hooks:
     def stepped(record: StepRecord) -> None:
+        foretold.step(record, spent.meter, progress.say)
         progress.step(record)
         spent.meter.sample()
 

@@ -7,8 +7,6 @@ from dataclasses import replace
 from math import sqrt
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import t
 
 from luthier.stats.paired import Difference
 from luthier.stats.sample import LEVEL
@@ -26,6 +24,9 @@ def crossed(over_rows: Difference, rows: int, by_seed: Sequence[float]) -> Diffe
     Source: Howe 1974, "Approximate confidence limits on the mean of X + Y where X and Y are two tabled independent
     random variables"; Owen 2007, "The pigeonhole bootstrap", for sums of one-way variances in crossed designs.
     """
+    from scipy.optimize import brentq
+    from scipy.stats import t
+
     value, seeds = over_rows.value, sqrt(float(np.var(by_seed, ddof=1)) / len(by_seed))
     if over_rows.spread == seeds == 0:
         return over_rows

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from math import inf, isfinite, sqrt
 
 import numpy as np
-from scipy.stats import binomtest, norm, t
 
 from luthier.stats.resample import resample
 from luthier.stats.sample import FEWEST, LEVEL, Floats, Sample
@@ -45,12 +44,16 @@ def interval(sample: Sample, *, resamples: int, rng: np.random.Generator) -> Int
 
 def wilson(successes: int, n: int) -> Interval:
     """Wilson's score interval of a proportion. Source: Wilson 1927; `scipy.stats.binomtest`."""
+    from scipy.stats import binomtest
+
     found = binomtest(successes, n).proportion_ci(confidence_level=LEVEL, method="wilson")
     return Interval(successes / n, float(found.low), float(found.high))
 
 
 def reach(groups: int) -> float:
     """How many standard errors of a bootstrap of so many groups an interval reaches to either side; 1.96 for many."""
+    from scipy.stats import t
+
     if groups < 2:
         return inf
     return float(t.ppf((1 + LEVEL) / 2, groups - 1)) * sqrt(groups / (groups - 1))
@@ -58,6 +61,8 @@ def reach(groups: int) -> float:
 
 def percentile(scores: Floats, reach: float) -> tuple[float, float]:
     """The quantiles of resampled scores (b,) that lie `reach` standard normal deviations out. Source: Efron 1981."""
+    from scipy.stats import norm
+
     low, high = np.quantile(scores, norm.cdf((-reach, reach)))
     return float(low), float(high)
 
@@ -67,6 +72,8 @@ def bca(scores: Floats, value: float, left_out: Floats, reach: float) -> tuple[f
 
     scores (b,) of resamples, `value` of all rows, left_out (c,) of all but each group. Source: Efron 1987, eq. 2.3.
     """
+    from scipy.stats import norm
+
     share = (np.mean(scores < value) + np.mean(scores <= value)) / 2
     bias = norm.ppf(np.clip(share, 0.5 / len(scores), 1 - 0.5 / len(scores)))
     pull = left_out.mean() - left_out
@@ -81,6 +88,8 @@ def student(value: float, left_out: Floats) -> tuple[float, float]:
 
     Source: Tukey 1958. It holds for as few as two groups; one tells nothing.
     """
+    from scipy.stats import t
+
     count = len(left_out)
     if count < 2:
         return -inf, inf
@@ -106,6 +115,8 @@ def _proportion(sample: Sample, sums: Floats) -> Interval:
     Where every row is right, or every row wrong, they are worth as many as there are groups. Source: Korn & Graubard
     1998; Dean & Pagano 2015, "Evaluating confidence interval methods for binomial proportions in clustered surveys".
     """
+    from scipy.stats import t
+
     value, n = sample.value, len(sample.statistics)
     if sample.clusters is None:
         return wilson(round(value * n), n)

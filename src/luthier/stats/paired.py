@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
-from scipy.stats import binomtest
 
 from luthier.errors import ShapeError
 from luthier.stats.interval import percentile, reach, student, wilson, without_each
@@ -71,6 +70,8 @@ def paired_all(
 
 def mcnemar(base: Floats, tuned: Floats) -> float:
     """Exact two-sided p that two models are right equally often; (n,) and (n,) of 0 and 1 on the same rows."""
+    from scipy.stats import binomtest
+
     gained, lost = int(((base == 0) & (tuned == 1)).sum()), int(((base == 1) & (tuned == 0)).sum())
     return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 

@@ -6,7 +6,6 @@ from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from luthier.stats.paired import Difference
 from luthier.stats.sample import FEWEST, LEVEL, POWER
@@ -53,4 +52,6 @@ def independent_groups(clusters: NDArray[np.int64]) -> float:
 
 def _margin() -> float:
     """Standard errors between 0 and a difference that is seen with POWER at LEVEL: 2.80."""
+    from scipy.stats import norm
+
     return float(norm.ppf((1 + LEVEL) / 2) + norm.ppf(POWER))

@@ -7,7 +7,7 @@ is the optimizer's own arithmetic and the saving, both small beside it unless a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from luthier.model.forward import forward
 from luthier.model.load import Model
 from luthier.objectives.objective import Objective
 from luthier.train.loader import plan
+from luthier.train.log import StepRecord
 from luthier.train.meter import JOULES_PER_WH, Cost, Meter
 from luthier.train.optim import optimizer_of
 from luthier.train.optimizers import Averaging, groups, optimizers, trainable
@@ -98,15 +99,25 @@ def estimate(model: Model, objective: Objective, expected: Forecast, options: Tr
     kept = kept_bytes(model, options)
     first, whole = (probe(model, objective, batch) for batch in (expected.first, expected.fullest))
     took = taste(whole, model.device, first=first)
+    took = replace(took, peak_bytes=took.peak_bytes + kept)
     tokens = expected.fullest.distinct
-    seconds = took.seconds * expected.distinct / max(1, tokens)
+    return _scaled(took, f"one micro-batch of {tokens:,} distinct tokens", took.seconds, tokens, expected)
+
+
+def by_step(record: StepRecord, took: Cost, expected: Forecast) -> Estimate:
+    """The same by a step that was taken, `took` being all that was spent on it."""
+    return _scaled(took, f"a step of {record.distinct:,} distinct tokens", record.seconds, record.distinct, expected)
+
+
+def _scaled(took: Cost, what: str, seconds: float, tokens: int, expected: Forecast) -> Estimate:
+    """What `tokens` took in so many seconds, for all tokens of the run."""
+    whole = seconds * expected.distinct / max(1, tokens)
     watts = took.energy_wh * JOULES_PER_WH / max(took.seconds, 1e-9)
     return Estimate(
-        seconds=seconds,
-        peak_bytes=took.peak_bytes + kept,
-        energy_wh=watts * seconds / JOULES_PER_WH,
-        assumption=f"one micro-batch of {tokens:,} distinct tokens took {took.seconds:.2f} s; energy at {watts:.0f} W, "
-        f"{took.energy_source}",
+        seconds=whole,
+        peak_bytes=took.peak_bytes,
+        energy_wh=watts * whole / JOULES_PER_WH,
+        assumption=f"{what} took {seconds:.2f} s; energy at {watts:.0f} W, {took.energy_source}",
     )
 
 

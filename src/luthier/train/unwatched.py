@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import ttest_ind
 
 from luthier.stats import LEVEL, Floats
 
@@ -66,6 +65,8 @@ def _stretches(steps: Sequence[float]) -> list[Floats]:
 
 def _change(before: Floats, after: Floats, *, chosen_from: int, unit: str) -> _Change:
     """chosen_from: the stretches that `before` was chosen from, for which the interval is widened."""
+    from scipy.stats import ttest_ind
+
     found = ttest_ind(after, before, equal_var=False).confidence_interval(1 - (1 - LEVEL) / chosen_from)
     low, high = (float(end) if np.isfinite(end) else 0.0 for end in (found.low, found.high))
     return _Change(float(before.mean()), float(after.mean()), low, high, len(after), unit)

@@ -16,9 +16,10 @@ from luthier.batch import Batch, cut, pack
 from luthier.evaluate.forgetting.measure import chat_prompt, common, work
 from luthier.evaluate.forgetting.texts import prompts
 from luthier.evaluate.question import Progress
+from luthier.model.decoder import scored_tail
 from luthier.model.divergence import Reference, divergence
 from luthier.model.forward import evaluating
-from luthier.model.generate import generate, scored_tail
+from luthier.model.generate import generate
 from luthier.model.load import Model
 from luthier.types import TokenSequence
 

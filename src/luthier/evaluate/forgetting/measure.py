@@ -16,8 +16,8 @@ from luthier.evaluate.forgetting.texts import Passage, Question, passages, quest
 from luthier.evaluate.loss import losses
 from luthier.evaluate.question import Progress
 from luthier.evaluate.question import Question as Asked
+from luthier.model.decoder import scored_tail
 from luthier.model.forward import evaluating
-from luthier.model.generate import scored_tail
 from luthier.model.load import Model
 from luthier.types import Completion, Example, Message, TokenSequence
 

@@ -1,0 +1,72 @@
+"""Rows in seats go on as those whose keys are gathered from the cache do, whoever sits down, moves and leaves."""
+
+from __future__ import annotations
+
+import families
+import numpy as np
+import pytest
+import torch
+
+from luthier.model import generate as made
+from luthier.model.accept import accept
+from luthier.model.generate import generate
+from luthier.model.load import Model
+from luthier.model.seats import Seats
+
+
+def opened(family: str, stop: frozenset[int]) -> Model:
+    network = families.network(family)
+    model = Model(network, None, family, torch.device("cpu"), torch.float32, stop, max_length=128)
+    accept(model)
+    return model
+
+
+MODEL = opened("llama", frozenset({2, 17, 18, 19, 20}))
+
+
+def prompts(seed: int, count: int) -> list[list[int]]:
+    draw = np.random.default_rng(seed)
+    stem = draw.integers(3, 61, 11).tolist()
+    return [stem[: draw.integers(2, 12)] + draw.integers(3, 61, draw.integers(1, 30)).tolist() for _ in range(count)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("seats", "budget"), [(1, 40), (3, 40), (3, 8192), (50, 8192)])
+def test_they_say_what_rows_with_gathered_keys_say(
+    monkeypatch: pytest.MonkeyPatch, seed: int, seats: int, budget: int
+) -> None:
+    asked = prompts(seed, 23)
+    monkeypatch.setattr(made, "AT_ONCE", seats)
+    mine = generate(MODEL, asked, max_new_tokens=20, temperature=1.0, seed=seed, budget=budget)
+    assert len({len(one.tokens) for one in mine}) > 3, "rows that all end together would test nothing"
+
+    def gathered(model: Model, groups, prompts, writing, count: int) -> None:
+        for some, decoder in groups:
+            made._in_rows(decoder, some, writing, len(prompts))
+
+    monkeypatch.setattr(made, "_in_seats", gathered)
+    assert mine == generate(MODEL, asked, max_new_tokens=20, temperature=1.0, seed=seed, budget=budget)
+
+
+def test_a_seat_that_is_not_moved_into_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = prompts(0, 23)
+    right = generate(MODEL, asked, max_new_tokens=20)
+    monkeypatch.setattr(Seats, "move", lambda self, seats, to: None)
+    assert generate(MODEL, asked, max_new_tokens=20) != right
+
+
+def test_whoever_waits_is_told_how_many_are_done() -> None:
+    told: list[int] = []
+    generate(MODEL, prompts(1, 9), max_new_tokens=20, budget=40, progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 9
+
+
+def test_a_window_that_paths_will_outgrow_is_no_case_for_seats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made, "_in_seats", lambda *_: pytest.fail("a window needs a mask"))
+    generate(opened("mistral", frozenset({2})), prompts(0, 4), max_new_tokens=60)
+
+
+def test_no_room_and_no_prompts_say_nothing() -> None:
+    assert generate(MODEL, [], max_new_tokens=3) == []
+    assert [one.tokens for one in generate(MODEL, prompts(0, 2), max_new_tokens=0)] == [[], []]
