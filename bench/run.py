@@ -27,7 +27,7 @@ ROOT = HERE.parent
 SCRATCH = ROOT / ".bench"
 RESULTS = HERE / "results.jsonl"
 PAGE = ROOT / "docs" / "benchmarks.md"
-PATIENCE_S = 900
+PATIENCE_S = 1800
 """How long one arm may take; torch.compile has been seen to use it up."""
 STEPS = {"a": 2, "b": 8, "c": 5, "d": 8, "e": 3}
 """Timed steps a round; a step of (a) takes TRL a minute or so."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
+from scipy.stats import binomtest
 
 from luthier.errors import ShapeError
 from luthier.metrics import metrics
@@ -52,6 +53,15 @@ def test_wilson_gives_the_textbook_interval() -> None:
     found = wilson(5, 10)
     assert [found.value, found.low, found.high] == pytest.approx([0.5, 0.23659, 0.76341], abs=1e-5)
     assert wilson(0, 20).low == 0 < wilson(0, 20).high
+
+
+def test_wilson_is_the_one_of_scipy() -> None:
+    for successes, n in ((0, 1), (1, 1), (0, 20), (7, 9), (40, 40), (123, 4567)):
+        theirs = binomtest(successes, n).proportion_ci(confidence_level=0.95, method="wilson")
+        found = wilson(successes, n)
+        assert (found.value, found.low, found.high) == pytest.approx(
+            (successes / n, theirs.low, theirs.high), abs=1e-12
+        )
 
 
 def test_wilson_covers_the_truth_about_95_times_in_100() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, isfinite, sqrt
+from statistics import NormalDist
 
 import numpy as np
 
@@ -43,11 +44,11 @@ def interval(sample: Sample, *, resamples: int, rng: np.random.Generator) -> Int
 
 
 def wilson(successes: int, n: int) -> Interval:
-    """Wilson's score interval of a proportion. Source: Wilson 1927; `scipy.stats.binomtest`."""
-    from scipy.stats import binomtest
-
-    found = binomtest(successes, n).proportion_ci(confidence_level=LEVEL, method="wilson")
-    return Interval(successes / n, float(found.low), float(found.high))
+    """Wilson's score interval of a proportion. Source: Wilson 1927, "Probable inference", eq. 5."""
+    share, z = successes / n, NormalDist().inv_cdf((1 + LEVEL) / 2)
+    shrunk = 1 / (1 + z * z / n)
+    middle, margin = shrunk * (share + z * z / (2 * n)), shrunk * z * sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return Interval(share, middle - margin if successes else 0.0, middle + margin if successes < n else 1.0)
 
 
 def reach(groups: int) -> float:
