@@ -30,6 +30,8 @@ class Finding:
     settings: Settings
     """TRL's tuned ones."""
     trials: list[Trial]
+    command: str
+    """By which it was measured."""
 
     @property
     def skip(self) -> int:
@@ -59,19 +61,18 @@ class Finding:
         return self.limit(arm) / median(self.seconds(arm))
 
 
-def write(page: Path, machine: Machine, findings: list[Finding], *, command: str) -> None:
+def write(page: Path, machine: Machine, findings: list[Finding]) -> None:
     """Puts the figures between the page's marks. Raises SystemExit where it has none."""
-    marked.write(page, measured(machine, findings, command), script="bench/run.py")
+    marked.write(page, measured(machine, findings), script="bench/run.py")
 
 
-def measured(machine: Machine, findings: list[Finding], command: str) -> Iterable[str]:
+def measured(machine: Machine, findings: list[Finding]) -> Iterable[str]:
     """The generated part, line by line."""
     first = findings[0].arms
     versions = {**first["Luthier"][0].versions, **first["TRL as it comes"][0].versions}
     yield f"Machine: {machine.processor}, {machine.cores} cores, {machine.memory_gb:.0f} GB, "
     yield f"{', '.join(machine.flags) or 'none of the vector extensions looked for'}; {machine.system}; "
-    yield f"load before the run {machine.load:.2f}. Versions: {', '.join(f'{k} {v}' for k, v in versions.items())}."
-    yield f"Command: `{command}`.\n"
+    yield f"load before the run {machine.load:.2f}. Versions: {', '.join(f'{k} {v}' for k, v in versions.items())}.\n"
     yield from bars(findings)
     for finding in findings:
         yield from section(finding)
@@ -105,7 +106,8 @@ def section(finding: Finding) -> Iterable[str]:
     timed = len(finding.arms["Luthier"][0].timed)
     yield f"{work.rows_per_step} rows a step: {logical:.0f} tokens, of which {distinct:.0f} distinct "
     yield f"(D = {logical / distinct:.2f}) and {work.mean('supervised', skip=skip):.0f} learned. "
-    yield f"Rounds: {len(finding.arms['Luthier'])}, each of {timed} timed steps after {skip} of warm-up.\n"
+    yield f"Rounds: {len(finding.arms['Luthier'])}, each of {timed} timed steps after {skip} of warm-up; "
+    yield f"`{finding.command}`.\n"
     yield row(
         *("", "s a step, median (least to most)", "examples/s", "logical tokens/s", "distinct tokens/s"),
         *("peak memory", "T_min / T", "its products alone", "first loss", "last loss, over seeds"),

@@ -13,12 +13,12 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
-from environment import Machine, machine, trl_python
+from environment import machine, trl_python
 from page import Finding, write
 from prepare import RECIPES, model_folder, prepare
+from recorded import record, recorded
 from tuned import Settings, Trial, search
 from work import Measured, Order, Work
 
@@ -46,12 +46,14 @@ def main() -> None:
     if here.load > 0.3:
         say(f"the machine is busy (load {here.load:.1f}): times will be too long and uneven")
     python = trl_python(SCRATCH / "trl", creator=sys.executable)
-    findings: list[Finding] = []
+    findings = (
+        [one for one in recorded(RESULTS, here, SCRATCH / "work") if one.work.key not in works] if asked.keep else []
+    )
     for key in works:
-        findings.append(Bench(asked, key, python).measure())
-        record(here, findings)
+        findings = sorted([*findings, Bench(asked, key, python).measure()], key=lambda one: one.work.key)
+        record(RESULTS, here, findings)
         if not asked.no_page:
-            write(PAGE, here, findings, command=shlex.join(["python", "bench/run.py", *sys.argv[1:]]))
+            write(PAGE, here, findings)
             say(f"({key}) written: {PAGE.relative_to(ROOT)}, {RESULTS.relative_to(ROOT)}")
 
 
@@ -67,6 +69,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="interleaved repetitions, each with its own seed")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--tuned", type=json.loads, help="TRL's tuned settings as JSON, in place of searching for them")
+    parser.add_argument("--keep", action="store_true", help="works that were measured here before stay on the page")
     parser.add_argument("--no-page", action="store_true", help="measure and record, leave docs/benchmarks.md alone")
     return parser.parse_args()
 
@@ -97,7 +100,8 @@ class Bench:
                 arms[name].append(found)
                 say(f"({self.key}) round {seed + 1}, {name}: {', '.join(f'{s:.2f}' for s in found.timed)} s a step")
         check(self.work, {**arms, "in float32": list(precise.values())})
-        return Finding(self.work, RECIPES[self.key], precise, arms, settings, trials)
+        command = shlex.join(["python", "bench/run.py", *sys.argv[1:]])
+        return Finding(self.work, RECIPES[self.key], precise, arms, settings, trials, command)
 
     def tune(self, right: float) -> tuple[Settings, list[Trial]]:
         """TRL's best settings here, unless they were given."""
@@ -153,18 +157,6 @@ def check(work: Work, arms: dict[str, list[Measured]]) -> None:
     prints = {name: {found.fingerprint for found in runs} for name, runs in arms.items()}
     if len(set.union(*prints.values())) != 1:
         raise SystemExit(f"({work.key}) the arms trained on different tokens: {prints}")
-
-
-def record(here: Machine, findings: list[Finding]) -> None:
-    """Keeps every measured figure, a line an arm, under a line for the machine."""
-    lines = [json.dumps({"machine": asdict(here)})]
-    for finding in findings:
-        counts = [asdict(step) for step in finding.work.counts]
-        lines += [json.dumps({"work": finding.work.key, "counts": counts})]
-        lines += [json.dumps({"name": f"{name} in float32", **asdict(run)}) for name, run in finding.precise.items()]
-        lines += [json.dumps({"work": finding.work.key, "tried": asdict(trial)}) for trial in finding.trials]
-        lines += [json.dumps({"name": name, **asdict(run)}) for name, runs in finding.arms.items() for run in runs]
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def say(text: str) -> None:

@@ -12,6 +12,7 @@ from environment import Machine
 from limit import Counts, Shape, flops, rate
 from marked import END, begun
 from prepare import RECIPES
+from recorded import record, recorded
 from tuned import PLAIN, Settings, Trial, search
 from work import Measured, Order, Row, Work, fingerprint
 
@@ -29,7 +30,9 @@ def run(seconds: float, *, loss: float = 2.0, arm: str = "trl", peak: int = 900)
 def finding(ours: float, theirs: float) -> page.Finding:
     arms = {"Luthier": [run(ours)], "TRL as it comes": [run(theirs)], "TRL tuned": [run(theirs)]}
     trials = [Trial("batch of 4", {"batch": 4}, None, None, "failed: no compiler")]
-    return page.Finding(WORK, RECIPES["b"], {"Luthier": run(ours), "TRL": run(theirs)}, arms, PLAIN, trials)
+    return page.Finding(
+        WORK, RECIPES["b"], {"Luthier": run(ours), "TRL": run(theirs)}, arms, PLAIN, trials, "make bench"
+    )
 
 
 def test_the_limit_is_the_formula_worked_out_by_hand() -> None:
@@ -84,27 +87,40 @@ def test_a_batch_that_would_not_fit_is_left_out_and_said_so() -> None:
 def test_the_page_says_plainly_whether_a_bar_is_reached(tmp_path: Path, theirs: float, said: str) -> None:
     text = tmp_path / "benchmarks.md"
     text.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    page.write(text, MACHINE, [finding(10.0, theirs)], command="make bench")
+    page.write(text, MACHINE, [finding(10.0, theirs)])
     written = text.read_text()
     assert said in next(line for line in written.splitlines() if "TRL as it comes | " in line)
     assert written.startswith("before\n")
     assert written.endswith("\nafter\n")
     assert "| batch of 4 |  |  | failed: no compiler |" in written
     assert "old" not in written
+    assert "`make bench`" in written
+
+
+def test_what_was_recorded_is_read_back_and_another_machine_is_refused(tmp_path: Path) -> None:
+    WORK.save(tmp_path / "b.json")
+    results = tmp_path / "results.jsonl"
+    one = replace(
+        finding(10.0, 30.0), arms={**finding(10.0, 30.0).arms, "TRL tuned": [replace(run(30.0), settings=PLAIN)]}
+    )
+    record(results, MACHINE, [one])
+    assert list(recorded(results, MACHINE, tmp_path)) == [one]
+    with pytest.raises(SystemExit, match="not here"):
+        list(recorded(results, replace(MACHINE, processor="another"), tmp_path))
 
 
 def test_more_than_all_that_is_possible_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "benchmarks.md"
     text.write_text(f"{BEGIN}\n{END}\n")
     with pytest.raises(SystemExit, match="measured wrongly"):
-        page.write(text, MACHINE, [finding(1e-4, 1.0)], command="make bench")
+        page.write(text, MACHINE, [finding(1e-4, 1.0)])
 
 
 def test_a_page_without_its_marks_is_left_as_it_is(tmp_path: Path) -> None:
     text = tmp_path / "benchmarks.md"
     text.write_text("mine\n")
     with pytest.raises(SystemExit, match="no place"):
-        page.write(text, MACHINE, [finding(10.0, 30.0)], command="make bench")
+        page.write(text, MACHINE, [finding(10.0, 30.0)])
     assert text.read_text() == "mine\n"
 
 
