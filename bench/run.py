@@ -12,8 +12,9 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from environment import machine, trl_python
 from page import Finding, write
@@ -21,6 +22,8 @@ from prepare import RECIPES, model_folder, prepare
 from recorded import record, recorded
 from tuned import Settings, Trial, search
 from work import Measured, Order, Work
+
+from luthier.__main__ import HEAP
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -119,7 +122,7 @@ class Bench:
 
     def luthier(self, seed: int, *, timed: int, settings: Settings | None = None) -> Measured:
         """Our arm, in this environment."""
-        found = self.arm(Path(sys.executable), "luthier_side.py", seed, settings or {}, timed)
+        found = self.arm(Path(sys.executable), "luthier_side.py", seed, settings or {}, timed, as_started=HEAP)
         if found.failed:
             raise SystemExit(f"({self.key}) Luthier: {found.failed}")
         return found
@@ -131,15 +134,28 @@ class Bench:
         say(f"({self.key}) TRL with {settings or 'its defaults'}: {took}")
         return found
 
-    def arm(self, python: Path, script: str, seed: int, settings: Settings, timed: int) -> Measured:
-        """Runs one process and reads the last line it prints."""
+    def arm(
+        self,
+        python: Path,
+        script: str,
+        seed: int,
+        settings: Settings,
+        timed: int,
+        as_started: Mapping[str, str] = MappingProxyType({}),
+    ) -> Measured:
+        """Runs one process and reads the last line it prints. as_started: what its command puts in the environment."""
         asked = self.asked
         order = Order(self.path, self.model, timed, asked.warmup, seed, asked.threads, settings)
         quiet = {"OMP_NUM_THREADS": str(asked.threads), "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
         command = [str(python), str(HERE / script), *order.arguments()]
         try:
             done = subprocess.run(
-                command, env={**os.environ, **quiet}, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+                command,
+                env={**os.environ, **quiet, **as_started},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=PATIENCE_S,
             )
         except subprocess.TimeoutExpired:
             reason = f"stopped after {PATIENCE_S} s"

@@ -55,7 +55,9 @@ def test_greedy_tokens_are_those_of_the_plain_forward_in_any_company(family):
 def test_a_refused_model_generates_the_same_way():
     model = opened("mamba")
     assert not model.shared
-    said = generate(model, prompts(1, 2), max_new_tokens=5)
+    told: list[int] = []
+    said = generate(model, prompts(1, 2), max_new_tokens=5, progress=told.append)
+    assert told == [1, 2]
     assert all(len(g.tokens) == 5 or g.stopped for g in said)
 
 

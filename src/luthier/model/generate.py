@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -60,9 +61,11 @@ def generate(
         return writing.said()
     with evaluating(model):
         if not model.shared:
-            return [
-                _alone(model, list(prompt), max_new_tokens, temperature, seed + i) for i, prompt in enumerate(prompts)
-            ]
+            said = []
+            for i, prompt in enumerate(prompts):
+                said.append(_alone(model, list(prompt), max_new_tokens, temperature, seed + i))
+                progress(len(said))
+            return said
         _together(model, [np.asarray(prompt, np.int64) for prompt in prompts], writing, budget)
     return writing.said()
 
@@ -102,7 +105,7 @@ class Writing:
         return [Generated(tokens, end) for tokens, end in zip(self.tokens, self._stopped, strict=True)]
 
 
-Group = tuple[list[int], Decoder]
+Group: TypeAlias = tuple[list[int], Decoder]
 """Some prompts' places, and their prefill."""
 
 
