@@ -173,16 +173,20 @@ def tune(model: Model, rows: list[Example], steps: int) -> None:
 
 
 def writing(asked: argparse.Namespace, model: Model, peer: PreTrainedModel) -> list[Timed]:
-    """Ours on all prompts, the other side on some; by the untuned model, whose adapters are off."""
+    """Ours on all prompts, the other side on some before and some after; by an untuned model."""
     examples = read(str(asked.data / "e2e-cleaned/test.csv"), WRITING).examples
     kept = list({one.question: one for one in examples}.values())[: asked.prompts]
     untuned = load(ModelOptions(str(model_folder(asked.model))))
     accept(untuned)
     questions = ask(kept, untuned.tokenizer, longest=untuned.max_length)
+    half = asked.peer_prompts // 2
+    first = continued(peer, untuned, questions[:half], asked)
     began = time.perf_counter()
     said = write(untuned, questions, max_new_tokens=asked.new_tokens, budget=BUDGET, progress=silent)
     mine = told(Timed("Luthier", len(questions), time.perf_counter() - began, [one.text for one in said]))
-    return [continued(peer, untuned, questions[: asked.peer_prompts], asked), mine]
+    second = continued(peer, untuned, questions[half : asked.peer_prompts], asked)
+    rows, seconds = first.rows + second.rows, first.seconds + second.seconds
+    return [Timed("transformers, generate", rows, seconds, first.answers + second.answers), mine]
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import ModelError
+from luthier.model.laid import Product
 from luthier.model.quantize import Packed, QuantizedLinear
 
 Linear: TypeAlias = nn.Linear | Conv1D | QuantizedLinear
@@ -210,6 +211,20 @@ class LoRALinear(nn.Module):
         if self.lora_magnitude is not None:
             y = _rescaled(y, self.lora_magnitude / self._lengths(a, b), self.base.bias)
         return y.view(*x.shape[:-1], y.shape[-1])
+
+    @torch.no_grad()
+    def product(self) -> Product | None:
+        """Layer and adapter as one product, rounded once; None for a magnitude, or a base in few bits."""
+        if isinstance(self.base, QuantizedLinear):
+            return None
+        weight = weight_of(self.base)
+        if not self.on:
+            return Product(weight, self.base.bias)
+        if self.lora_magnitude is not None:
+            return None
+        a, b = self.factors()
+        both = torch.cat((weight, b.to(weight.dtype)), dim=1)
+        return Product(both, self.base.bias, (a * self.scale).to(weight.dtype))
 
     @torch.no_grad()
     def merged(self) -> Linear:

@@ -19,6 +19,7 @@ from luthier.batch import cut, pack, sum_by_sequence
 from luthier.errors import ShapeError
 from luthier.model.decoder import AT_ONCE, Decoder, Prompts, scored_tail
 from luthier.model.forward import evaluating, forward
+from luthier.model.laid import laid_out
 from luthier.model.load import Model
 
 BEAM = 4
@@ -100,7 +101,7 @@ def choose(model: Model, prompts: Prompts, candidates: Sequence[Sequence[int]], 
         raise ShapeError("every candidate needs at least one token")
     if not model.shared:
         return choose_by_all(model, prompts, candidates, margin=margin)
-    with evaluating(model):
+    with evaluating(model), laid_out(model.network, len(prompts)):
         return [row.choice() for row in _search(model, prompts, candidates, margin)]
 
 

@@ -19,6 +19,7 @@ from luthier.batch import Ints, common, in_batches
 from luthier.errors import ShapeError
 from luthier.model.decoder import AT_ONCE, Decoder, Prompts
 from luthier.model.forward import computing, evaluating, head, states
+from luthier.model.laid import laid_out
 from luthier.model.load import Model
 from luthier.model.plan import Step
 from luthier.model.seats import Seats
@@ -124,11 +125,12 @@ def _together(model: Model, prompts: list[Ints], writing: Writing, budget: int) 
     first = next(pieces, None)
     if first is None:
         return
-    if first[1].cache.masked or model.device.type != "cpu":
-        for some, decoder in groups(budget):
-            _in_rows(decoder, some, writing, most)
-    else:
-        _in_seats(model, chain([first], pieces), prompts, writing, min(AT_ONCE, most))
+    with laid_out(model.network, len(prompts)):
+        if first[1].cache.masked or model.device.type != "cpu":
+            for some, decoder in groups(budget):
+                _in_rows(decoder, some, writing, most)
+        else:
+            _in_seats(model, chain([first], pieces), prompts, writing, min(AT_ONCE, most))
 
 
 def _in_rows(decoder: Decoder, prompts: list[int], writing: Writing, most: int) -> None:
