@@ -2,7 +2,7 @@
 
 glibc cuts what it hands out aligned, as torch asks, from something larger, and puts the cuttings into lists for small
 objects. Where such an object comes to lie in one, the hole that a freed tensor leaves is too small for the next tensor
-of the same size. Without those lists the cuttings join their hole again: a step of LoRA on SmolLM2 holds a fifth to a
+of the same size. Without those lists the cuttings join their hole again: a step of LoRA on SmolLM2 holds up to a
 quarter less, in the same time. They are switched off as a program starts or never; a GLIBC_TUNABLES that is set stays.
 """
 
