@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from luthier.errors import RecipeError
 from luthier.recipe import load_recipe
 from luthier.run import foretold, train
 from luthier.run.estimate import Expected, expect
@@ -60,3 +61,9 @@ def test_where_the_base_is_asked_first_a_taste_is_told_before(
     assert len(tasted) == 1
     assert tasted[0].told() in heard
     assert "one micro-batch of" in report["cost"]["estimate"]["assumption"]
+
+
+def test_what_cannot_start_leaves_no_folder(base: Path, rows: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="r_drop"):
+        run(base, rows, tmp_path / "run", "data.test=0", "objective.r_drop=1")
+    assert not (tmp_path / "run").exists()

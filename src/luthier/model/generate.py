@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from luthier.batch import Ints, common, in_batches
-from luthier.errors import ShapeError
 from luthier.model.decoder import AT_ONCE, Decoder, Prompts
 from luthier.model.forward import computing, evaluating, head, states
 from luthier.model.laid import laid_out
@@ -112,22 +111,22 @@ Group: TypeAlias = tuple[list[int], Decoder]
 
 def _together(model: Model, prompts: list[Ints], writing: Writing, budget: int) -> None:
     """Prefills a budget of prompts at a time, which go on in seats if no layer of the first few needs a mask."""
-    if not all(len(prompt) for prompt in prompts):
-        raise ShapeError("an empty prompt has nothing to go on from")
     most = min(len(prompts), max(1, HELD // writing.limit))
 
-    def groups(budget: int) -> Iterator[Group]:
-        for some in in_batches(prompts, extra=0, budget=budget):
-            room = most * writing.limit
+    def groups(of: list[int], budget: int) -> Iterator[Group]:
+        for batch in in_batches([prompts[i] for i in of], extra=0, budget=budget):
+            some, room = [of[at] for at in batch], most * writing.limit
             yield some, Decoder(model, [prompts[i] for i in some], room=room, ahead=writing.limit)
 
-    pieces = groups(min(budget, PIECE))
+    every, cpu = list(range(len(prompts))), model.device.type == "cpu"
+    pieces = groups(every, min(budget, PIECE) if cpu else budget)
     first = next(pieces, None)
     if first is None:
         return
     with laid_out(model.network, len(prompts)):
-        if first[1].cache.masked or model.device.type != "cpu":
-            for some, decoder in groups(budget):
+        if first[1].cache.masked or not cpu:
+            rest = groups(sorted(set(every) - set(first[0])), budget)
+            for some, decoder in chain([first], rest):
                 _in_rows(decoder, some, writing, most)
         else:
             _in_seats(model, chain([first], pieces), prompts, writing, min(AT_ONCE, most))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from luthier.run.estimate import Expected, expect, size_of, with_evaluation
 from luthier.run.prepare import Prepared
-from luthier.train.forecast import Estimate, by_step
+from luthier.train.forecast import Estimate, by_step, startable
 from luthier.train.log import StepRecord
 from luthier.train.meter import Meter
 
@@ -20,12 +20,13 @@ class Foretold:
     """What one run is expected to take; its method is attached."""
 
     def __init__(self, prepared: Prepared, say: Callable[[str], None]) -> None:
-        """Tells the size, and the cost where something is asked before the first step."""
+        """Tells the size, and the cost where something is asked before the first step; raises what `expect` raises."""
         self._prepared, self._judged = prepared, _asks_first(prepared)
         if self._judged:
             self._expected = expect(prepared)
             say(self._expected.told())
         else:
+            startable(prepared.model, prepared.recipe.objective, prepared.recipe.train)
             self._expected = with_evaluation(prepared, size_of(prepared), UNKNOWN)
             say(self._expected.size_told())
 

@@ -95,8 +95,7 @@ def estimate(model: Model, objective: Objective, expected: Forecast, options: Tr
     Raises ModelError where the optimizer that the options name cannot run here, RecipeError where the objective needs
     a dropout that is not there.
     """
-    needs_dropout(model, objective)
-    kept = kept_bytes(model, options)
+    kept = startable(model, objective, options)
     first, whole = (probe(model, objective, batch) for batch in (expected.first, expected.fullest))
     took = taste(whole, model.device, first=first)
     took = replace(took, peak_bytes=took.peak_bytes + kept)
@@ -119,6 +118,12 @@ def _scaled(took: Cost, what: str, seconds: float, tokens: int, expected: Foreca
         energy_wh=watts * whole / JOULES_PER_WH,
         assumption=f"{what} took {seconds:.2f} s; energy at {watts:.0f} W, {took.energy_source}",
     )
+
+
+def startable(model: Model, objective: Objective, options: TrainOptions) -> int:
+    """What `kept_bytes` says; raises, before anything is computed or written, what `estimate` raises."""
+    needs_dropout(model, objective)
+    return kept_bytes(model, options)
 
 
 def kept_bytes(model: Model, options: TrainOptions) -> int:
