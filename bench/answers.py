@@ -12,18 +12,16 @@ import argparse
 import os
 import shlex
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
 
 import marked
 import torch
+from asking import RATE_ROWS, TOLD, Clock, Timed, products
 from environment import machine
 from luthier_side import CLIP, LR, OPTIONS, micro_batches
-from prepare import RECIPES, model_folder
+from prepare import RECIPES, model_folder, shape_of
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from luthier.data.read import ReadOptions, read
@@ -48,24 +46,7 @@ WRITING = ReadOptions(
 )
 BUDGET = EvaluateOptions().token_budget
 CHOICE_BAR, WRITING_BAR = 20.0, 3.0
-
-say = partial(print, flush=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """Some rows answered by one side."""
-
-    what: str
-    rows: int
-    seconds: float
-    """Of the clock, for all of them."""
-    answers: list[str]
-
-    @property
-    def each(self) -> float:
-        """Seconds a row."""
-        return self.seconds / self.rows
+COLUMNS = ("", "rows", "seconds", "milliseconds a row", "times as fast", *TOLD)
 
 
 def main() -> None:
@@ -76,11 +57,13 @@ def main() -> None:
     model = load(ModelOptions(str(folder)))
     accept(model)
     peer = plain(folder, model)
-    chosen = choosing(asked, model, peer)
-    written = writing(asked, model, peer)
+    clock = Clock(shape_of(model), model.tokenizer)
+    chosen = choosing(asked, clock, model, peer)
+    written = writing(asked, clock, model, peer)
+    rate = products(clock.shape, model.dtype)
     command = shlex.join(["python", SCRIPT, *sys.argv[1:]])
     head = f"`{command}` on {here.processor}, {asked.threads} threads, {str(model.dtype).removeprefix('torch.')}; "
-    marked.write(PAGE, [f"{head}load before the run {here.load:.1f}.", "", *page(chosen, written)], script=SCRIPT)
+    marked.write(PAGE, [f"{head}load before the run {here.load:.1f}.", "", *page(chosen, written, rate)], script=SCRIPT)
 
 
 def arguments() -> argparse.Namespace:
@@ -107,42 +90,46 @@ def plain(folder: Path, model: Model) -> PreTrainedModel:
     return made.eval()
 
 
-def choosing(asked: argparse.Namespace, model: Model, peer: PreTrainedModel) -> list[Timed]:
+def choosing(asked: argparse.Namespace, clock: Clock, model: Model, peer: PreTrainedModel) -> list[Timed]:
     """The other side, ours untuned on the same rows and more, and ours tuned on all."""
     options = RECIPES["b"].options
     train = read(str(asked.data / "banking77/train.csv"), options)
     test = read(str(asked.data / "banking77/test.csv"), options, labels=train.labels).examples[: asked.rows]
     labels = sorted({one.answer for one in train.examples})
     questions = ask(test, model.tokenizer, longest=model.max_length)
-    theirs = scored(peer, model, questions[: asked.peer_rows], labels, asked.batch)
-    same = ours("untuned, the same rows", model, questions[: asked.peer_rows], labels)
-    untuned = ours("untuned", model, questions[: asked.untuned], labels)
+    theirs = scored(clock, peer, model, questions[: asked.peer_rows], labels, asked.batch)
+    same = ours(clock, "untuned, the same rows", model, questions[: asked.peer_rows], labels)
+    untuned = ours(clock, "untuned", model, questions[: asked.untuned], labels)
     tune(model, list(train.examples), asked.steps)
-    return [theirs, same, untuned, ours(f"after {asked.steps} steps", model, questions, labels)]
+    return [theirs, same, untuned, ours(clock, f"after {asked.steps} steps", model, questions, labels)]
 
 
-def ours(what: str, model: Model, questions: Sequence[Question], labels: Sequence[str]) -> Timed:
+def ours(clock: Clock, what: str, model: Model, questions: Sequence[Question], labels: Sequence[str]) -> Timed:
     """The likeliest label of each row."""
-    began = time.perf_counter()
-    found = pick(model, questions, labels, budget=BUDGET, progress=silent)
-    return told(Timed(f"Luthier, {what}", len(questions), time.perf_counter() - began, [one.text for one in found]))
+
+    def picked() -> list[str]:
+        found = pick(model, questions, labels, budget=BUDGET, progress=silent)
+        return [one.text for one in found]
+
+    return clock.timed(f"Luthier, {what}", questions, picked)
 
 
 @torch.no_grad()
 def scored(
-    peer: PreTrainedModel, model: Model, questions: Sequence[Question], labels: Sequence[str], batch: int
+    clock: Clock, peer: PreTrainedModel, model: Model, questions: Sequence[Question], labels: Sequence[str], batch: int
 ) -> Timed:
     """Every label after every row, a padded batch at a time; the head meets the labels' tokens alone."""
-    began, answers = time.perf_counter(), list[str]()
-    for question in questions:
+
+    def best(question: Question) -> str:
         candidates = continuations(question.example, labels, model.tokenizer)
         sums = [
             value
             for a in range(0, len(candidates), batch)
             for value in label_sums(peer, question.prompt.tolist(), candidates[a : a + batch])
         ]
-        answers.append(labels[max(range(len(labels)), key=sums.__getitem__)])
-    return told(Timed("transformers, every label scored", len(questions), time.perf_counter() - began, answers))
+        return labels[max(range(len(labels)), key=sums.__getitem__)]
+
+    return clock.timed("transformers, every label scored", questions, lambda: [best(one) for one in questions])
 
 
 def label_sums(peer: PreTrainedModel, prompt: list[int], candidates: Sequence[Sequence[int]]) -> list[float]:
@@ -172,7 +159,7 @@ def tune(model: Model, rows: list[Example], steps: int) -> None:
     model.network.eval()
 
 
-def writing(asked: argparse.Namespace, model: Model, peer: PreTrainedModel) -> list[Timed]:
+def writing(asked: argparse.Namespace, clock: Clock, model: Model, peer: PreTrainedModel) -> list[Timed]:
     """Ours on all prompts, the other side on some before and some after; by an untuned model."""
     examples = read(str(asked.data / "e2e-cleaned/test.csv"), WRITING).examples
     kept = list({one.question: one for one in examples}.values())[: asked.prompts]
@@ -180,19 +167,24 @@ def writing(asked: argparse.Namespace, model: Model, peer: PreTrainedModel) -> l
     accept(untuned)
     questions = ask(kept, untuned.tokenizer, longest=untuned.max_length)
     half = asked.peer_prompts // 2
-    first = continued(peer, untuned, questions[:half], asked)
-    began = time.perf_counter()
-    said = write(untuned, questions, max_new_tokens=asked.new_tokens, budget=BUDGET, progress=silent)
-    mine = told(Timed("Luthier", len(questions), time.perf_counter() - began, [one.text for one in said]))
-    second = continued(peer, untuned, questions[half : asked.peer_prompts], asked)
-    rows, seconds = first.rows + second.rows, first.seconds + second.seconds
-    return [Timed("transformers, generate", rows, seconds, first.answers + second.answers), mine]
+
+    def written() -> list[str]:
+        said = write(untuned, questions, max_new_tokens=asked.new_tokens, budget=BUDGET, progress=silent)
+        return [one.text for one in said]
+
+    def theirs(some: Sequence[Question]) -> Timed:
+        return clock.timed("transformers, generate", some, lambda: continued(peer, untuned, some, asked))
+
+    first, mine = theirs(questions[:half]), clock.timed("Luthier", questions, written)
+    return [first.joined(theirs(questions[half : asked.peer_prompts])), mine]
 
 
 @torch.no_grad()
-def continued(peer: PreTrainedModel, model: Model, questions: Sequence[Question], asked: argparse.Namespace) -> Timed:
+def continued(
+    peer: PreTrainedModel, model: Model, questions: Sequence[Question], asked: argparse.Namespace
+) -> list[str]:
     """`generate` on left-padded batches, prompts of like length together."""
-    began, answers = time.perf_counter(), dict[int, str]()
+    answers: dict[int, str] = {}
     pad = model.tokenizer.pad_token_id or min(model.stop)
     order = sorted(range(len(questions)), key=lambda at: len(questions[at].prompt))
     for a in range(0, len(order), asked.batch):
@@ -204,33 +196,24 @@ def continued(peer: PreTrainedModel, model: Model, questions: Sequence[Question]
                             eos_token_id=sorted(model.stop), pad_token_id=pad)  # type: ignore[operator]  # fmt: skip
         texts = model.tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
         answers |= {at: str(text).strip() for at, text in zip(order[a : a + asked.batch], texts, strict=True)}
-    return told(
-        Timed(
-            "transformers, generate", len(questions), time.perf_counter() - began, [answers[i] for i in sorted(answers)]
-        )
-    )
+    return [answers[at] for at in sorted(answers)]
 
 
-def told(one: Timed) -> Timed:
-    """Tells whoever waits."""
-    say(f"{one.what}: {one.rows} rows in {one.seconds:.1f} s, {one.each * 1000:.0f} ms each")
-    return one
-
-
-def page(chosen: Sequence[Timed], written: Sequence[Timed]) -> Iterator[str]:
-    """The generated part, line by line."""
+def page(chosen: Sequence[Timed], written: Sequence[Timed], rate: float) -> Iterator[str]:
+    """The generated part, line by line; rate: FLOP/s of products alone."""
     for title, some, bar in (("choosing among 77 labels", chosen, CHOICE_BAR), ("writing", written, WRITING_BAR)):
         theirs, best = some[0], some[-1]
         times = theirs.each / best.each
         word = "reached" if times >= bar else "**not reached**"
         yield f"**{title}**: {times:.1f} times as fast a row; asked: {bar:g}, {word}. {alike(some)}"
         yield ""
-        yield marked.row("", "rows", "seconds", "milliseconds a row", "times as fast")
-        yield marked.row(*["---"] * 5)
+        yield marked.row(*COLUMNS)
+        yield marked.row(*["---"] * len(COLUMNS))
         for one in some:
             yield marked.row(one.what, f"{one.rows:,}", f"{one.seconds:.1f}", f"{one.each * 1000:.0f}",
-                             f"{theirs.each / one.each:.1f}")  # fmt: skip
+                             f"{theirs.each / one.each:.1f}", *one.told(rate))  # fmt: skip
         yield ""
+    yield f"Products alone, at {RATE_ROWS:,} rows: {rate / 1e9:.0f} GFLOP/s."
 
 
 def alike(some: Sequence[Timed]) -> str:

@@ -111,7 +111,9 @@ def work_of(key: str, chosen: list[Example], opened: Model) -> Work:
     sequences = [row[0].sequence for row in render_all(chosen, opened.tokenizer, max_length=None)]
     parts = [sequences[i : i + recipe.rows_per_step] for i in range(0, len(sequences), recipe.rows_per_step)]
     rows = tuple(_row(example, opened.tokenizer) for example in chosen)
-    return Work(key, recipe.title, recipe.rows_per_step, rows, tuple(map(_counts, parts)), _shape(opened), recipe.full)
+    return Work(
+        key, recipe.title, recipe.rows_per_step, rows, tuple(map(_counts, parts)), shape_of(opened), recipe.full
+    )
 
 
 def _row(example: Example, tokenizer: PreTrainedTokenizerBase) -> Row:
@@ -132,7 +134,8 @@ def _counts(sequences: list[TokenSequence]) -> Counts:
     )
 
 
-def _shape(model: Model) -> Shape:
+def shape_of(model: Model) -> Shape:
+    """What of the network decides the work of one token."""
     config = model.network.config.get_text_config()
     linears = {path: layer for path, layer in adaptable(model.network).items() if isinstance(layer, torch.nn.Linear)}
     sizes = {path: (layer.in_features, layer.out_features) for path, layer in linears.items()}

@@ -23,7 +23,11 @@ def record(results: Path, here: Machine, findings: list[Finding]) -> None:
     lines = [json.dumps({"machine": asdict(here)})]
     for finding in findings:
         counts = [asdict(step) for step in finding.work.counts]
-        lines += [json.dumps({"work": finding.work.key, "counts": counts, "command": finding.command})]
+        lines += [
+            json.dumps(
+                {"work": finding.work.key, "counts": counts, "command": finding.command, "tuned": finding.settings}
+            )
+        ]
         lines += [json.dumps({"name": f"{name}{PRECISE}", **asdict(run)}) for name, run in finding.precise.items()]
         lines += [json.dumps({"work": finding.work.key, "tried": asdict(trial)}) for trial in finding.trials]
         lines += [json.dumps({"name": name, **asdict(run)}) for name, runs in finding.arms.items() for run in runs]
@@ -56,5 +60,5 @@ def _finding(head: dict[str, Any], lines: list[dict[str, Any]], works: Path) -> 
         else:
             arms.setdefault(name, []).append(found)
     trials = [Trial(**line["tried"]) for line in lines if "tried" in line]
-    settings = arms["TRL tuned"][0].settings
+    settings = head.get("tuned", arms["TRL tuned"][0].settings)
     return Finding(work, RECIPES[work.key], precise, arms, settings, trials, head.get("command", ""))

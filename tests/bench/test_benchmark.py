@@ -100,13 +100,20 @@ def test_the_page_says_plainly_whether_a_bar_is_reached(tmp_path: Path, theirs: 
 def test_what_was_recorded_is_read_back_and_another_machine_is_refused(tmp_path: Path) -> None:
     WORK.save(tmp_path / "b.json")
     results = tmp_path / "results.jsonl"
-    one = replace(
-        finding(10.0, 30.0), arms={**finding(10.0, 30.0).arms, "TRL tuned": [replace(run(30.0), settings=PLAIN)]}
-    )
+    one = replace(finding(10.0, 30.0), settings={**PLAIN, "batch": 4})
     record(results, MACHINE, [one])
     assert list(recorded(results, MACHINE, tmp_path)) == [one]
     with pytest.raises(SystemExit, match="not here"):
         list(recorded(results, replace(MACHINE, processor="another"), tmp_path))
+
+
+def test_where_nothing_is_drawn_no_noise_is_spoken_of() -> None:
+    one = finding(10.0, 30.0)
+    twice = {name: runs * 2 for name, runs in one.arms.items()}
+    said = page.losses(replace(one, arms=twice, work=replace(WORK, full=True)))
+    assert "nothing is drawn" in said
+    assert "within" not in said.lower()
+    assert "within" in page.losses(replace(one, arms=twice))
 
 
 def test_more_than_all_that_is_possible_is_refused(tmp_path: Path) -> None:
