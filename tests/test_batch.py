@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier.batch import Batch, cut, pack, sum_by_sequence
+from luthier.batch import Batch, cut, in_batches, pack, sum_by_sequence
 from luthier.errors import ShapeError
 from luthier.types import TokenSequence
 
@@ -80,9 +80,19 @@ def test_a_cut_keeps_every_sequence_once_and_stays_within_its_budget(rows, budge
     batches = cut(sequences, budget=budget)
     assert sorted(s.example for b in batches for s in b) == sorted(s.example for s in sequences)
     for b in batches:
-        assert pack(b, worthwhile=1).distinct <= budget or len({s.group for s in b}) == 1
+        most = max(budget, max(map(len, b)) + budget // 2)
+        assert pack(b, worthwhile=1).distinct <= most or len({s.group for s in b}) == 1
     homes = [{s.group for s in b} for b in batches]
     assert sum(map(len, homes)) == len(set().union(*homes)), "a group stands in two micro-batches"
+
+
+@pytest.mark.parametrize(
+    ("shared", "budget", "batches"), [(300, 200, 1), (120, 200, 1), (90, 150, 2), (40, 100, 2), (0, 60, 2)]
+)
+def test_a_long_beginning_is_not_computed_again_for_want_of_a_little_room(shared, budget, batches):
+    rows = [[*range(shared), *range(1000 + 20 * i, 1000 + 20 * (i + 1))] for i in range(5)]
+    assert len(cut([sequence(row, group=i) for i, row in enumerate(rows)], budget=budget)) == batches
+    assert len(list(in_batches([np.array(row) for row in rows], extra=0, budget=budget))) == batches
 
 
 def test_the_drawing_in_the_docstring_is_what_pack_makes():

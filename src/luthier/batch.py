@@ -114,13 +114,15 @@ def cut(sequences: Sequence[TokenSequence], *, budget: int) -> list[list[TokenSe
     """Cuts one step's sequences into micro-batches of at most `budget` distinct tokens each, when all is shared.
 
     Groups stay whole, so a group that is larger than the budget stands alone. Neighbours in prefix order go together,
-    which shares the most; the result of a step does not depend on the cut.
+    which shares the most; the result of a step does not depend on the cut. Where a cut would compute a long beginning
+    again, a micro-batch may hold more (`_fits`).
     """
     batches: list[list[TokenSequence]] = []
     used, last = 0, None
     for members in _groups(sequences):
         new, last_tokens = _distinct(members, last)
-        if not batches or used + new > budget:
+        again = _common(last, members[0]) if last is not None else 0
+        if not batches or not _fits(used + new, again, len(members[0]), budget):
             batches.append([])
             used, (new, last_tokens) = 0, _distinct(members, None)
         batches[-1].extend(members)
@@ -128,17 +130,28 @@ def cut(sequences: Sequence[TokenSequence], *, budget: int) -> list[list[TokenSe
     return batches
 
 
+def _fits(tokens: int, again: int, path: int, budget: int) -> bool:
+    """Whether a batch may hold so many distinct tokens.
+
+    again: those that a cut here would compute once more; if they are more than half of a budget, the batch may hold
+    half a budget besides the path (its length), which has to be held anyway.
+    """
+    return tokens <= budget or (2 * again > budget and tokens <= path + budget // 2)
+
+
 def in_batches(prompts: Sequence[Ints], *, extra: int, budget: int, most: int | None = None) -> Iterator[list[int]]:
     """Places of prompts, neighbours by their beginnings together, at most `budget` distinct tokens at a time.
 
-    extra: tokens that each prompt is followed by. most: prompts at a time. One larger than the budget stands alone.
+    extra: tokens that each prompt is followed by. most: prompts at a time. One larger than the budget stands alone, or
+    with those that share most of it (`_fits`).
     """
     batch: list[int] = []
     used = 0
     for at in sorted(range(len(prompts)), key=lambda at: prompts[at].astype(">u4").tobytes()):
         prompt = prompts[at]
-        new = len(prompt) + extra - (common(prompts[batch[-1]], prompt) if batch else 0)
-        if batch and (used + new > budget or len(batch) == most):
+        again = common(prompts[batch[-1]], prompt) if batch else 0
+        new = len(prompt) + extra - again
+        if batch and (not _fits(used + new, again, len(prompt) + extra, budget) or len(batch) == most):
             yield batch
             batch, used, new = [], 0, len(prompt) + extra
         batch.append(at)

@@ -59,7 +59,8 @@ class TrainOptions:
     clip: float = 1.0
     """Largest global norm of a step's gradient."""
     token_budget: int = 2048
-    """Distinct tokens a micro-batch may hold: the setting that decides memory, and nothing else."""
+    """Distinct tokens a micro-batch may hold: the setting that decides memory, and nothing else. Rows that share more
+    than half of it may hold half of it besides what they share."""
     evaluations_per_epoch: int = 4
     """How often an epoch is saved and evaluated, evenly spread, as far as evaluation_share allows; the last step
     always is."""
