@@ -18,8 +18,9 @@ from statistics import median
 
 import marked
 import torch
-from asking import RATE_ROWS, TOLD, Clock, Timed, products
+from asking import RATE_ROWS, TOLD, Clock, Timed
 from environment import machine
+from limit import rate
 from luthier_side import CLIP, LR, OPTIONS, micro_batches
 from prepare import RECIPES, model_folder, shape_of
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -60,10 +61,12 @@ def main() -> None:
     clock = Clock(shape_of(model), model.tokenizer)
     chosen = choosing(asked, clock, model, peer)
     written = writing(asked, clock, model, peer)
-    rate = products(clock.shape, model.dtype)
+    alone = rate(clock.shape, rows=RATE_ROWS, dtype=model.dtype)
     command = shlex.join(["python", SCRIPT, *sys.argv[1:]])
     head = f"`{command}` on {here.processor}, {asked.threads} threads, {str(model.dtype).removeprefix('torch.')}; "
-    marked.write(PAGE, [f"{head}load before the run {here.load:.1f}.", "", *page(chosen, written, rate)], script=SCRIPT)
+    marked.write(
+        PAGE, [f"{head}load before the run {here.load:.1f}.", "", *page(chosen, written, alone)], script=SCRIPT
+    )
 
 
 def arguments() -> argparse.Namespace:
@@ -199,8 +202,8 @@ def continued(
     return [answers[at] for at in sorted(answers)]
 
 
-def page(chosen: Sequence[Timed], written: Sequence[Timed], rate: float) -> Iterator[str]:
-    """The generated part, line by line; rate: FLOP/s of products alone."""
+def page(chosen: Sequence[Timed], written: Sequence[Timed], alone: float) -> Iterator[str]:
+    """The generated part, line by line; alone: FLOP/s of products alone."""
     for title, some, bar in (("choosing among 77 labels", chosen, CHOICE_BAR), ("writing", written, WRITING_BAR)):
         theirs, best = some[0], some[-1]
         times = theirs.each / best.each
@@ -211,9 +214,9 @@ def page(chosen: Sequence[Timed], written: Sequence[Timed], rate: float) -> Iter
         yield marked.row(*["---"] * len(COLUMNS))
         for one in some:
             yield marked.row(one.what, f"{one.rows:,}", f"{one.seconds:.1f}", f"{one.each * 1000:.0f}",
-                             f"{theirs.each / one.each:.1f}", *one.told(rate))  # fmt: skip
+                             f"{theirs.each / one.each:.1f}", *one.told(alone))  # fmt: skip
         yield ""
-    yield f"Products alone, at {RATE_ROWS:,} rows: {rate / 1e9:.0f} GFLOP/s."
+    yield f"Products alone, at {RATE_ROWS:,} rows: {alone / 1e9:.0f} GFLOP/s."
 
 
 def alike(some: Sequence[Timed]) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import torch
-from limit import Counts, Shape, rate
+from limit import Counts, Shape, forward
+from prepare import counts_of
 from transformers import PreTrainedTokenizerBase
 from work import peak_bytes
 
@@ -25,8 +25,6 @@ from luthier.model.decoder import scored_tail
 
 RATE_ROWS = 2048
 """Rows at which the products' rate is measured: prompts are computed by so many tokens at a time."""
-
-
 TOLD = ("D", "logical tokens/s", "distinct tokens/s", "T_min / T", "memory besides")
 
 say = partial(print, flush=True)
@@ -94,7 +92,7 @@ class Clock:
         tokens = [self.tokenizer(text, add_special_tokens=False).input_ids for text in answers]
         counts = needed([one.prompt for one in questions], tokens)
         say(f"{what}: {len(questions)} rows in {seconds:.1f} s, {seconds / len(questions) * 1000:.0f} ms each")
-        work = flops(self.shape, counts)
+        work = sum(forward(self.shape, counts))
         return Timed(what, len(questions), seconds, answers, work, counts.logical, counts.distinct, held)
 
 
@@ -104,26 +102,13 @@ def needed(prompts: Sequence[Ints], answers: Sequence[Sequence[int]]) -> Counts:
         scored_tail([*prompt.tolist(), *answer], len(answer)) for prompt, answer in zip(prompts, answers, strict=True)
     ]
     batch = pack(rows, worthwhile=1)
-    last = batch.leaf.unique()
-    return Counts(
-        distinct=batch.distinct - len(last),
-        logical=batch.logical - len(rows),
-        seen=int((batch.depth + 1).sum() - (batch.depth[last] + 1).sum()),
-        scored=len(batch.parent[batch.target].unique()),
-        supervised=len(batch.target),
+    last, whole = batch.leaf.unique(), counts_of(batch)
+    return replace(
+        whole,
+        distinct=whole.distinct - len(last),
+        logical=whole.logical - len(rows),
+        seen=whole.seen - int((batch.depth[last] + 1).sum()),
     )
-
-
-def flops(shape: Shape, counts: Counts) -> float:
-    """Floating-point operations of the forward that no implementation can leave out."""
-    weights = sum(inputs * outputs for inputs, outputs in shape.linears)
-    attention = 4 * shape.heads * shape.head_width * shape.layers * counts.seen
-    return float(2 * weights * counts.distinct + attention + 2 * shape.width * shape.vocabulary * counts.scored)
-
-
-def products(shape: Shape, dtype: torch.dtype) -> float:
-    """FLOP/s of the network's own products, as `limit.py` measures them."""
-    return rate(shape, rows=RATE_ROWS, dtype=dtype)
 
 
 def _peak_from_now() -> int:

@@ -55,15 +55,22 @@ def flops(shape: Shape, counts: Counts, *, rank: int | None) -> float:
 
     rank: of the LoRA adapters; None where every weight learns.
     """
-    weights = sum(inputs * outputs for inputs, outputs in shape.linears)
-    without_input_gradient = sum(inputs * outputs for inputs, outputs in shape.lowest)
-    attention = 4 * shape.heads * shape.head_width * shape.layers * counts.seen * 3
-    head = 2 * shape.width * shape.vocabulary * counts.scored
+    linear, attention, head = forward(shape, counts)
     if rank is None:
-        return float(2 * counts.distinct * 3 * weights + attention + 3 * head)
-    trunk = 2 * counts.distinct * (2 * weights - without_input_gradient)
+        return 3 * (linear + attention + head)
+    without_input_gradient = 2 * counts.distinct * sum(inputs * outputs for inputs, outputs in shape.lowest)
     adapters = 6 * rank * sum(inputs + outputs for inputs, outputs in shape.linears) * counts.distinct
-    return float(trunk + attention + 2 * head + adapters)
+    return 2 * linear - without_input_gradient + 3 * attention + 2 * head + adapters
+
+
+def forward(shape: Shape, counts: Counts) -> tuple[float, float, float]:
+    """Operations of the forward alone: of the linear layers, of attention, and of the vocabulary."""
+    weights = sum(inputs * outputs for inputs, outputs in shape.linears)
+    return (
+        2.0 * weights * counts.distinct,
+        4.0 * shape.heads * shape.head_width * shape.layers * counts.seen,
+        2.0 * shape.width * shape.vocabulary * counts.scored,
+    )
 
 
 def rate(shape: Shape, *, rows: int, dtype: torch.dtype, repeats: int = 5) -> float:

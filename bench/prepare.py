@@ -11,14 +11,14 @@ from limit import Counts, Shape
 from transformers import PreTrainedTokenizerBase
 from work import Row, Work
 
-from luthier.batch import pack
+from luthier.batch import Batch, pack
 from luthier.data.read import ReadOptions, read
 from luthier.data.render import render_all
 from luthier.methods.lora import adaptable
 from luthier.model.find import find
 from luthier.model.gguf import converted
 from luthier.model.load import Model, ModelOptions, load
-from luthier.types import Example, TokenSequence
+from luthier.types import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,13 @@ def work_of(key: str, chosen: list[Example], opened: Model) -> Work:
     parts = [sequences[i : i + recipe.rows_per_step] for i in range(0, len(sequences), recipe.rows_per_step)]
     rows = tuple(_row(example, opened.tokenizer) for example in chosen)
     return Work(
-        key, recipe.title, recipe.rows_per_step, rows, tuple(map(_counts, parts)), shape_of(opened), recipe.full
+        key,
+        recipe.title,
+        recipe.rows_per_step,
+        rows,
+        tuple(counts_of(pack(part)) for part in parts),
+        shape_of(opened),
+        recipe.full,
     )
 
 
@@ -123,8 +129,8 @@ def _row(example: Example, tokenizer: PreTrainedTokenizerBase) -> Row:
     return Row(example.id, prompt, example.answer, turns)
 
 
-def _counts(sequences: list[TokenSequence]) -> Counts:
-    batch = pack(sequences)
+def counts_of(batch: Batch) -> Counts:
+    """What a step of this batch holds."""
     return Counts(
         distinct=batch.distinct,
         logical=batch.logical,

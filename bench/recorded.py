@@ -60,5 +60,5 @@ def _finding(head: dict[str, Any], lines: list[dict[str, Any]], works: Path) -> 
         else:
             arms.setdefault(name, []).append(found)
     trials = [Trial(**line["tried"]) for line in lines if "tried" in line]
-    settings = head.get("tuned", arms["TRL tuned"][0].settings)
+    settings = head["tuned"]
     return Finding(work, RECIPES[work.key], precise, arms, settings, trials, head.get("command", ""))

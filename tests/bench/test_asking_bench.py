@@ -9,7 +9,7 @@ import pytest
 import scale
 import start
 import where
-from limit import Counts, Shape
+from limit import Counts, Shape, forward
 from marked import begun
 from work import Work, peak_bytes
 
@@ -40,7 +40,7 @@ def test_what_answers_need_is_every_shared_token_once_and_no_last_one() -> None:
     counts = asking.needed(prompts, [[10, 11], [10]])
     assert counts == Counts(distinct=6, logical=8, seen=1 + 2 + 3 + 4 + 3 + 4, scored=3, supervised=3)
     shape = Shape(2, heads=2, head_width=4, width=8, vocabulary=11, linears=((8, 8), (8, 24)), lowest=())
-    assert asking.flops(shape, counts) == 2 * 6 * 256 + 4 * 2 * 4 * 2 * 17 + 2 * 8 * 11 * 3
+    assert sum(forward(shape, counts)) == 2 * 6 * 256 + 4 * 2 * 4 * 2 * 17 + 2 * 8 * 11 * 3
 
 
 def test_memory_that_came_and_went_is_told() -> None:
