@@ -24,22 +24,33 @@ class _Saved(Protocol):
     """What the forward leaves for its backward."""
 
     saved_tensors: tuple[Tensor, Tensor]
+    half: _Half
 
     def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Half:
+    """silu(gate), from the moment the product was made again until the backward of the product, which comes next."""
+
+    made: Tensor | None = None
 
 
 class _Gated(torch.autograd.Function):
     """silu(gate) * up, both (..., n)."""
 
     @staticmethod
-    def forward(ctx: _Saved, gate: Tensor, up: Tensor) -> Tensor:
+    def forward(ctx: _Saved, gate: Tensor, up: Tensor, half: _Half) -> Tensor:
         ctx.save_for_backward(gate, up)
+        ctx.half = half
         return silu(gate).mul_(up)
 
     @staticmethod
-    def backward(ctx: _Saved, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: _Saved, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         gate, up = ctx.saved_tensors
-        return torch.ops.aten.silu_backward(grad * up, gate), silu(gate).mul_(grad)
+        half = silu(gate) if ctx.half.made is None else ctx.half.made
+        ctx.half.made = None
+        return torch.ops.aten.silu_backward(grad * up, gate), half.mul_(grad), None
 
 
 class GatedMLP(nn.Module):
@@ -53,9 +64,9 @@ class GatedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (..., d) -> (..., d)."""
         gate, up, down = (self.get_submodule(name) for name in ("gate_proj", "up_proj", "down_proj"))
-        one, other = gate(x), up(x)
-        product = gated(one, other)
-        with _made_again(product, one, other):
+        one, other, half = gate(x), up(x), _Half()
+        product = gated(one, other, half)
+        with _made_again(product, one, other, half):
             found: Tensor = down(product)
         return found
 
@@ -67,12 +78,14 @@ class _Factors:
     gate: Tensor
     up: Tensor
     shape: torch.Size
+    half: _Half
 
     def make(self) -> Tensor:
-        return silu(self.gate).mul_(self.up).view(self.shape)
+        self.half.made = silu(self.gate)
+        return (self.half.made * self.up).view(self.shape)
 
 
-def _made_again(product: Tensor, gate: Tensor, up: Tensor) -> AbstractContextManager[None]:
+def _made_again(product: Tensor, gate: Tensor, up: Tensor, half: _Half) -> AbstractContextManager[None]:
     """Where the layer behind would keep the product for its backward, it keeps what that is made of."""
     if not torch.is_grad_enabled():
         return nullcontext()
@@ -81,7 +94,7 @@ def _made_again(product: Tensor, gate: Tensor, up: Tensor) -> AbstractContextMan
 
     def keep(one: Tensor) -> Tensor | _Factors:
         same = one.data_ptr() == place and one.numel() == size and one.is_contiguous()
-        return _Factors(gate, up, one.shape) if same else one
+        return _Factors(gate, up, one.shape, half) if same else one
 
     def give(kept: Tensor | _Factors) -> Tensor:
         return kept.make() if isinstance(kept, _Factors) else kept
@@ -116,7 +129,7 @@ def _alike(child: nn.Module, made: nn.Module) -> bool:
 
 if TYPE_CHECKING:
 
-    def gated(gate: Tensor, up: Tensor) -> Tensor:
+    def gated(gate: Tensor, up: Tensor, half: _Half) -> Tensor:
         """`_Gated.apply`, whose signature torch does not type."""
 else:
     gated = _Gated.apply

@@ -3,7 +3,8 @@
     d loss / d hidden = sum over its pairs of g W[token]  -  (sum of g) * sum over the vocabulary of p W
 
 The last sum is the same whatever the objective makes of the scores, so it is taken while a chunk's probabilities are at
-hand, and nothing of the vocabulary's size is kept for the backward. What rounding does to a learned token's own
+hand, and nothing of the vocabulary's size is kept for the backward. All chunks use the same memory, since the heap would
+get and give back tens of megabytes for each. What rounding does to a learned token's own
 probability would drown p - 1, so those tokens are left out of the product and added in float32. Slow twin: `_Scored` in
 `head.py`, which also serves heads that learn.
 """
@@ -50,25 +51,28 @@ class _Settled(torch.autograd.Function):
         mean = torch.zeros(len(hidden), dtype=exact, device=hidden.device)
         expected = torch.empty(hidden.shape if learns else (0,), dtype=exact, device=hidden.device)
         slope = None if softcap is None else torch.empty_like(scored)
+        table = hidden.new_empty(min(ROWS, len(hidden)), len(weight))
+        wide = torch.empty_like(table, dtype=exact)
         for a in range(0, len(hidden), ROWS):
             mine = ((row >= a) & (row < a + ROWS)).nonzero().flatten()
             place = (row[mine] - a, token[mine])
-            logits = torch.nn.functional.linear(hidden[a : a + ROWS], weight, bias)
+            some = hidden[a : a + ROWS]
+            logprobs = wide[: len(some)].copy_(_products(some, weight, bias, out=table[: len(some)]))
+            if scale != 1.0:
+                logprobs.mul_(scale)
             bends = None
-            if scale != 1.0 or softcap is not None:
-                logits = logits.to(exact).mul_(scale)
             if softcap is not None:
-                logits = logits.div_(softcap).tanh_()
-                bends = 1 - logits.square()
-                logits = logits.mul_(softcap)
-            logprobs = torch.log_softmax(logits, dim=-1, dtype=exact)
+                logprobs.div_(softcap).tanh_()
+                bends = 1 - logprobs.square()
+                logprobs.mul_(softcap)
+            torch.log_softmax(logprobs, dim=-1, out=logprobs)
             scored[mine] = logprobs[place]
             if slope is not None and bends is not None:
                 slope[mine] = bends[place]
             if uniform:
                 mean[a : a + ROWS] = logprobs.mean(dim=-1)
             if learns:
-                expected[a : a + ROWS] = _others(logprobs, bends, place, weight)
+                expected[a : a + ROWS] = _others(logprobs, bends, place, weight, table[: len(some)])
         ctx.save_for_backward(weight, row, token, scored, expected, slope)
         ctx.scale, ctx.uniform = scale, uniform
         return scored, mean
@@ -90,9 +94,21 @@ class _Settled(torch.autograd.Function):
         return (d_hidden.mul_(ctx.scale).to(weight.dtype), *[None] * 8)
 
 
-def _others(logprobs: Tensor, bends: Tensor | None, scored: tuple[Tensor, Tensor], weight: Tensor) -> Tensor:
-    """The rows of the vocabulary's matrix by their probabilities, scored tokens left out: (rows, v) -> (rows, d)."""
-    shares = torch.exp(logprobs, out=torch.empty_like(logprobs, dtype=weight.dtype))
+def _products(rows: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
+    """Logits of some rows, written into `out`: (rows, d) -> (rows, v)."""
+    if bias is None:
+        return torch.mm(rows, weight.T, out=out)
+    return torch.addmm(bias, rows, weight.T, out=out)
+
+
+def _others(
+    logprobs: Tensor, bends: Tensor | None, scored: tuple[Tensor, Tensor], weight: Tensor, shares: Tensor
+) -> Tensor:
+    """The rows of the vocabulary's matrix by their probabilities, scored tokens left out: (rows, v) -> (rows, d).
+
+    shares: memory for the probabilities in the compute dtype, (rows, v).
+    """
+    torch.exp(logprobs, out=shares)
     if bends is not None:
         shares.mul_(bends)
     shares[scored] = 0
