@@ -54,9 +54,8 @@ def flash_backward(
 
 def merge(out: Tensor, lse: Tensor, more: Tensor, more_lse: Tensor) -> None:
     """Folds another part's output into `out` and `lse`, in place, weighted by each part's share of the softmax."""
-    total = torch.logaddexp(lse, more_lse)
-    out.mul_((lse - total).exp_().unsqueeze(-1)).add_(more * (more_lse - total).exp_().unsqueeze(-1))
-    lse.copy_(total)
+    out.lerp_(more.to(out.dtype), torch.sigmoid(more_lse - lse).unsqueeze(-1))
+    torch.logaddexp(lse, more_lse, out=lse)
 
 
 def repeated(tensor: Tensor, heads: int) -> Tensor:

@@ -3,10 +3,10 @@
     d loss / d hidden = sum over its pairs of g W[token]  -  (sum of g) * sum over the vocabulary of p W
 
 The last sum is the same whatever the objective makes of the scores, so it is taken while a chunk's probabilities are at
-hand, and nothing of the vocabulary's size is kept for the backward. All chunks use the same memory, since the heap would
-get and give back tens of megabytes for each. What rounding does to a learned token's own
-probability would drown p - 1, so those tokens are left out of the product and added in float32. Slow twin: `_Scored` in
-`head.py`, which also serves heads that learn.
+hand, and nothing of the vocabulary's size is kept for the backward. What rounding does to a learned token's own
+probability would drown p - 1, so those tokens are left out of the product and added in float32. All chunks use the same
+memory: the heap would fetch and give back tens of megabytes for each. Slow twin: `_Scored` in `head.py`, which also
+serves heads that learn.
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ def _others(
 ) -> Tensor:
     """The rows of the vocabulary's matrix by their probabilities, scored tokens left out: (rows, v) -> (rows, d).
 
-    shares: memory for the probabilities in the compute dtype, (rows, v).
+    shares: memory for the probabilities in the compute dtype, (rows, v). logprobs becomes them itself.
     """
-    torch.exp(logprobs, out=shares)
+    shares.copy_(logprobs.exp_())
     if bends is not None:
         shares.mul_(bends)
     shares[scored] = 0
