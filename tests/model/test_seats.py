@@ -9,6 +9,8 @@ import torch
 
 from luthier.model import generate as made
 from luthier.model.accept import accept
+from luthier.model.cache import Cache
+from luthier.model.decoder import Decoder
 from luthier.model.generate import generate
 from luthier.model.load import Model
 from luthier.model.seats import Seats
@@ -41,8 +43,9 @@ def test_they_say_what_rows_with_gathered_keys_say(
     assert len({len(one.tokens) for one in mine}) > 3, "rows that all end together would test nothing"
 
     def gathered(model: Model, groups, prompts, writing, count: int) -> None:
-        for some, decoder in groups:
-            made._in_rows(decoder, some, writing, len(prompts))
+        for some, _ in groups:
+            roomy = Decoder(model, [prompts[i] for i in some], room=len(some) * writing.limit, ahead=writing.limit)
+            made._in_rows(roomy, some, writing, len(prompts))
 
     monkeypatch.setattr(made, "_in_seats", gathered)
     assert mine == generate(MODEL, asked, max_new_tokens=20, temperature=1.0, seed=seed, budget=budget)
@@ -65,6 +68,24 @@ def test_whoever_waits_is_told_how_many_are_done() -> None:
 def test_a_window_that_paths_will_outgrow_is_no_case_for_seats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(made, "_in_seats", lambda *_: pytest.fail("a window needs a mask"))
     generate(opened("mistral", frozenset({2})), prompts(0, 4), max_new_tokens=60)
+
+
+def test_long_prompts_of_their_own_take_fewer_seats(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    sit = Seats.__init__
+
+    def counted(self: Seats, cache: Cache, shared: torch.Tensor, count: int, room: int) -> None:
+        counts.append(count)
+        assert count == 1 or count * room <= made.SEATED
+        sit(self, cache, shared, count, room)
+
+    monkeypatch.setattr(Seats, "__init__", counted)
+    right = generate(MODEL, prompts(0, 23), max_new_tokens=20)
+    monkeypatch.setattr(made, "SEATED", 150)
+    assert generate(MODEL, prompts(0, 23), max_new_tokens=20) == right
+    monkeypatch.setattr(made, "SEATED", 10)
+    assert generate(MODEL, prompts(0, 23), max_new_tokens=20) == right
+    assert counts == [128, 3, 1], "room for 29 + 1 tokens of their own and 20 that are said"
 
 
 def test_no_room_and_no_prompts_say_nothing() -> None:

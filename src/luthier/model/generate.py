@@ -25,6 +25,8 @@ from luthier.model.seats import Seats
 
 HELD = 16_384
 """Tokens for which those that are said at a time have room, all rows together; a few hundred MB of a small model."""
+SEATED = 32_768
+"""Tokens for which all seats together have room: long prompts of their own take fewer seats."""
 PREFILLED = 8192
 """Distinct tokens of prompts that are computed at a time, where nothing else is asked for."""
 PIECE = 2048
@@ -113,23 +115,27 @@ def _together(model: Model, prompts: list[Ints], writing: Writing, budget: int) 
     """Prefills a budget of prompts at a time, which go on in seats if no layer of the first few needs a mask."""
     most = min(len(prompts), max(1, HELD // writing.limit))
 
-    def groups(of: list[int], budget: int) -> Iterator[Group]:
+    def prefilled(some: list[int], room: int) -> Group:
+        return some, Decoder(model, [prompts[i] for i in some], room=room, ahead=writing.limit)
+
+    def groups(of: list[int], budget: int) -> Iterator[list[int]]:
         for batch in in_batches([prompts[i] for i in of], extra=0, budget=budget):
-            some, room = [of[at] for at in batch], most * writing.limit
-            yield some, Decoder(model, [prompts[i] for i in some], room=room, ahead=writing.limit)
+            yield [of[at] for at in batch]
 
     every, cpu = list(range(len(prompts))), model.device.type == "cpu"
     pieces = groups(every, min(budget, PIECE) if cpu else budget)
-    first = next(pieces, None)
-    if first is None:
+    if not every:
         return
+    first = prefilled(next(pieces), most * writing.limit)
     with laid_out(model.network, len(prompts)):
         if first[1].cache.masked or not cpu:
             rest = groups(sorted(set(every) - set(first[0])), budget)
-            for some, decoder in chain([first], rest):
+            others = (prefilled(some, most * writing.limit) for some in rest)
+            for some, decoder in chain([first], others):
                 _in_rows(decoder, some, writing, most)
         else:
-            _in_seats(model, chain([first], pieces), prompts, writing, min(AT_ONCE, most))
+            others = (prefilled(some, 0) for some in pieces)
+            _in_seats(model, chain([first], others), prompts, writing, min(AT_ONCE, most))
 
 
 def _in_rows(decoder: Decoder, prompts: list[int], writing: Writing, most: int) -> None:
@@ -147,8 +153,10 @@ def _in_rows(decoder: Decoder, prompts: list[int], writing: Writing, most: int) 
 def _in_seats(model: Model, groups: Iterator[Group], prompts: list[Ints], writing: Writing, count: int) -> None:
     """So many prompts at a time, whichever group they are of, each begun where another has ended."""
     begun = min(common(prompts[0], prompt) for prompt in prompts)
+    room = max(map(len, prompts)) - begun + writing.limit
+    count = min(count, max(1, SEATED // room))
     first = next(groups)
-    seats = Seats(first[1].cache, first[1].before(begun), count)
+    seats = Seats(first[1].cache, first[1].before(begun), count, room)
     line = Line(chain([first], groups), begun, writing)
     who: dict[int, int] = {}
     while True:

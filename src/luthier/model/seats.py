@@ -11,35 +11,33 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from luthier.model.apart import by_head
 from luthier.model.cache import Cache
 from luthier.model.flash import flash
 
-GROWTH = 16
-"""Tokens by which all seats grow when one is full: a seat's keys are read whole, so they should not stand empty."""
-
-
 class Seats:
     """Where a few of many prompts go on; a prompt sits down with what the cache of its prefill holds of it."""
 
-    def __init__(self, cache: Cache, shared: Tensor, count: int) -> None:
-        """count: how many seats; shared (c,): places in a cache of what every prompt begins with."""
+    def __init__(self, cache: Cache, shared: Tensor, count: int, room: int) -> None:
+        """count: how many seats, of `room` tokens each; shared (c,): places in a cache of what every prompt begins with.
+
+        All of the room is taken now: seats that grow leave holes in the heap, which held as much again.
+        """
         self.cache = Cache(0)
         self.cache.root = cache.root
         device = shared.device
         self.length = torch.zeros(count, dtype=torch.int64, device=device)
         """(count,) tokens in each seat."""
         self._hidden = torch.empty(0)
+        self._longest = 0
         self._shared = {n: tuple(by_head(held[shared]) for held in cache.layer(n)) for n in cache.layers}
-        self._own = {n: _empty(*cache.layer(n), count) for n in cache.layers}
+        self._own = {n: _empty(*cache.layer(n), count, room) for n in cache.layers}
 
     def sit(self, seats: Sequence[int], cache: Cache, own: Tensor, lengths: Tensor) -> None:
         """Prompts take these seats, whoever sat there: own (q, l) their places in a cache, of which (q,) are real."""
         at = torch.tensor(seats, dtype=torch.int64, device=self.length.device)
         own = own[:, : int(lengths.max())]
-        self._grow(own.shape[1])
         for layer, held in self._own.items():
             for seat, cached in zip(held, cache.layer(layer), strict=True):
                 seat[at, :, : own.shape[1]] = cached[own].transpose(1, 2).to(seat.dtype)
@@ -55,10 +53,9 @@ class Seats:
 
     def open(self, rows: int) -> None:
         """The first seats are about to take one token more."""
-        self._grow(int(self.length[:rows].max()) + 1)
-        width = next(iter(self._own.values()))[0].shape[2]
-        beyond = torch.arange(width, device=self.length.device) > self.length[:rows, None]
-        self._hidden = torch.zeros(rows, 1, 1, width, device=self.length.device)
+        self._longest = int(self.length[:rows].max()) + 1
+        beyond = torch.arange(self._longest, device=self.length.device) > self.length[:rows, None]
+        self._hidden = torch.zeros(rows, 1, 1, self._longest, device=self.length.device)
         self._hidden.masked_fill_(beyond[:, None, None], float("-inf"))
 
     def close(self, rows: int) -> None:
@@ -76,7 +73,7 @@ class Seats:
         every = torch.arange(rows, device=query.device)
         for own, new in zip(self._own[layer], (key, value), strict=True):
             own[every, :, self.length[:rows]] = new[0].transpose(0, 1).to(own.dtype)
-        keys, values = (own[:rows] for own in self._own[layer])
+        keys, values = (own[:rows, :, : self._longest] for own in self._own[layer])
         out, lse = self._inside(query[0].transpose(0, 1).unflatten(1, (groups, -1)), keys, values, scale)
         shared = self._shared[layer]
         if before is not None:
@@ -97,18 +94,11 @@ class Seats:
         out = torch.bmm(weights.flatten(0, 1), values.flatten(0, 1)).view(len(query), -1, values.shape[-1])
         return out.transpose(0, 1)[None], lse.flatten(1).T[None]
 
-    def _grow(self, needed: int) -> None:
-        held = next(iter(self._own.values()))[0].shape[2]
-        if needed <= held:
-            return
-        more = -(-needed // GROWTH) * GROWTH - held
-        self._own = {layer: [pad(own, (0, 0, 0, more)) for own in some] for layer, some in self._own.items()}
 
-
-def _empty(keys: Tensor, values: Tensor, count: int) -> list[Tensor]:
-    """Seats of no width: scores are sums that must not be rounded, so keys are held in float32 or better."""
+def _empty(keys: Tensor, values: Tensor, count: int, room: int) -> list[Tensor]:
+    """Seats of one layer: scores are sums that must not be rounded, so keys are held in float32 or better."""
     exact = torch.promote_types(keys.dtype, torch.float32)
     return [
-        keys.new_zeros(count, keys.shape[1], 0, keys.shape[2], dtype=exact),
-        values.new_zeros(count, values.shape[1], 0, values.shape[2]),
+        keys.new_zeros(count, keys.shape[1], room, keys.shape[2], dtype=exact),
+        values.new_zeros(count, values.shape[1], room, values.shape[2]),
     ]
