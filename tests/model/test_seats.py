@@ -85,9 +85,29 @@ def test_long_prompts_of_their_own_take_fewer_seats(monkeypatch: pytest.MonkeyPa
     assert generate(MODEL, prompts(0, 23), max_new_tokens=20) == right
     monkeypatch.setattr(made, "SEATED", 10)
     assert generate(MODEL, prompts(0, 23), max_new_tokens=20) == right
-    assert counts == [128, 3, 1], "room for 29 + 1 tokens of their own and 20 that are said"
+    assert counts == [23, 2, 1], "a seat has room for 30 tokens of a prompt and 20 that are said, in sixteens"
 
 
 def test_no_room_and_no_prompts_say_nothing() -> None:
     assert generate(MODEL, [], max_new_tokens=3) == []
     assert [one.tokens for one in generate(MODEL, prompts(0, 2), max_new_tokens=0)] == [[], []]
+
+
+def test_scores_are_not_rounded_where_products_are() -> None:
+    draw = torch.Generator().manual_seed(0)
+    keys, values = (torch.randn(9, 1, 8, generator=draw).to(torch.bfloat16) for _ in range(2))
+    keys = (3 + keys / 8).to(torch.bfloat16)  # scores about 72, where half precision knows halves
+    cache = Cache(9)
+    cache.extend(0, keys.transpose(0, 1)[None], values.transpose(0, 1)[None])
+    cache.length = 9
+    seats = Seats(cache, torch.arange(0), 1, 16)
+    seats.sit([0], cache, torch.arange(8)[None], torch.tensor([8]))
+    seats.open(1)
+    query = torch.full((1, 1, 1, 8), 3.0, dtype=torch.bfloat16)
+    new = (one[8:].transpose(0, 1)[None] for one in (keys, values))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = seats.attend(0, query, *new, None, 1.0)
+    right = torch.softmax(query.double() @ keys[:, 0].double().T, -1)[0, 0] @ values[:, 0].double()
+    torch.testing.assert_close(found[0, 0].double(), right, rtol=0, atol=0.01)
+    rounded = torch.softmax((query @ keys[:, 0].T).double(), -1)[0, 0] @ values[:, 0].double()
+    assert (rounded - right).abs().max() > 0.03, "a control"

@@ -21,7 +21,7 @@ from luthier.model.forward import computing, evaluating, head, states
 from luthier.model.laid import laid_out
 from luthier.model.load import Model
 from luthier.model.plan import Step
-from luthier.model.seats import Seats
+from luthier.model.seats import GROWTH, Seats
 
 HELD = 16_384
 """Tokens for which those that are said at a time have room, all rows together; a few hundred MB of a small model."""
@@ -154,6 +154,7 @@ def _in_seats(model: Model, groups: Iterator[Group], prompts: list[Ints], writin
     """So many prompts at a time, whichever group they are of, each begun where another has ended."""
     begun = min(common(prompts[0], prompt) for prompt in prompts)
     room = max(map(len, prompts)) - begun + writing.limit
+    room += -room % GROWTH
     count = min(count, max(1, SEATED // room))
     first = next(groups)
     seats = Seats(first[1].cache, first[1].before(begun), count, room)
