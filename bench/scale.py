@@ -61,7 +61,8 @@ class Shape:
 SHAPES = (
     *(Shape("rows", rows, 40, 24) for rows in (8, 80, 800)),
     *(Shape("prompt", 8, length, 24) for length in (100, 1000, 4000, 8000)),
-    *(Shape("sharing", 32, shared, 24) for shared in (0, 24, 150, 720, 2000)),
+    *(Shape("sharing", 32, shared, 24) for shared in (0, 24, 150, 720)),
+    Shape("sharing", 64, 1310, 24),
 )
 
 
