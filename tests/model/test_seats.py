@@ -42,8 +42,8 @@ def test_they_say_what_rows_with_gathered_keys_say(
     mine = generate(MODEL, asked, max_new_tokens=20, temperature=1.0, seed=seed, budget=budget)
     assert len({len(one.tokens) for one in mine}) > 3, "rows that all end together would test nothing"
 
-    def gathered(model: Model, groups, prompts, writing, count: int) -> None:
-        for some, _ in groups:
+    def gathered(model: Model, _: Seats, line: made.Line, prompts: list[np.ndarray], writing: made.Writing) -> None:
+        for some, _ in line._groups:
             roomy = Decoder(model, [prompts[i] for i in some], room=len(some) * writing.limit, ahead=writing.limit)
             made._in_rows(roomy, some, writing, len(prompts))
 
@@ -71,21 +71,28 @@ def test_a_window_that_paths_will_outgrow_is_no_case_for_seats(monkeypatch: pyte
 
 
 def test_long_prompts_of_their_own_take_fewer_seats(monkeypatch: pytest.MonkeyPatch) -> None:
-    counts: list[int] = []
+    counts: list[tuple[int, int]] = []
     sit = Seats.__init__
 
     def counted(self: Seats, cache: Cache, shared: torch.Tensor, count: int, room: int) -> None:
-        counts.append(count)
-        assert count == 1 or count * room <= made.SEATED
+        counts.append((count, room))
         sit(self, cache, shared, count, room)
 
     monkeypatch.setattr(Seats, "__init__", counted)
-    right = generate(MODEL, prompts(0, 23), max_new_tokens=20)
-    monkeypatch.setattr(made, "SEATED", 150)
-    assert generate(MODEL, prompts(0, 23), max_new_tokens=20) == right
+    short = prompts(0, 23)
+    asked = [short[0] + short[1], *short, short[2] + short[3] + short[4]]
+    right = generate(MODEL, asked, max_new_tokens=20)
+    assert [count for count, _ in counts] == [25]
+    monkeypatch.setattr(made, "SEATED", made.AT_ONCE * 25)
+    counts.clear()
+    assert generate(MODEL, asked, max_new_tokens=20) == right
+    rooms = [room for _, room in counts]
+    assert len(rooms) > 1
+    assert rooms == sorted(rooms)
+    assert all(count * room <= made.SEATED for count, room in counts)
     monkeypatch.setattr(made, "SEATED", 10)
-    assert generate(MODEL, prompts(0, 23), max_new_tokens=20) == right
-    assert counts == [23, 2, 1], "a seat has room for 30 tokens of a prompt and 20 that are said, in sixteens"
+    assert generate(MODEL, asked, max_new_tokens=20) == right
+    assert counts[-1][0] == 1, "one sits down however little room there is"
 
 
 def test_no_room_and_no_prompts_say_nothing() -> None:

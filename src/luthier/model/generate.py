@@ -21,7 +21,7 @@ from luthier.model.forward import computing, evaluating, head, states
 from luthier.model.laid import laid_out
 from luthier.model.load import Model
 from luthier.model.plan import Step
-from luthier.model.seats import GROWTH, Seats
+from luthier.model.seats import Seats
 
 HELD = 16_384
 """Tokens for which those that are said at a time have room, all rows together; a few hundred MB of a small model."""
@@ -68,7 +68,9 @@ def generate(
                 said.append(_alone(model, list(prompt), max_new_tokens, temperature, seed + i))
                 progress(len(said))
             return said
-        _together(model, [np.asarray(prompt, np.int64) for prompt in prompts], writing, budget)
+        whole = [np.asarray(prompt, np.int64) for prompt in prompts]
+        for some in _of_like_length(whole, max_new_tokens):
+            _together(model, whole, some, writing, budget)
     return writing.said()
 
 
@@ -111,9 +113,24 @@ Group: TypeAlias = tuple[list[int], Decoder]
 """Some prompts' places, and their prefill."""
 
 
-def _together(model: Model, prompts: list[Ints], writing: Writing, budget: int) -> None:
-    """Prefills a budget of prompts at a time, which go on in seats if no layer of the first few needs a mask."""
-    most = min(len(prompts), max(1, HELD // writing.limit))
+def _of_like_length(prompts: list[Ints], limit: int) -> list[list[int]]:
+    """Prompts' places, those together that fit seats of one room; the least room is what all seats can have."""
+    found: dict[int, list[int]] = {}
+    begun = _begun(prompts)
+    for i, prompt in enumerate(prompts):
+        room = len(prompt) - begun + limit
+        found.setdefault(((room * AT_ONCE - 1) // SEATED).bit_length(), []).append(i)
+    return [found[doubled] for doubled in sorted(found)]
+
+
+def _begun(prompts: Sequence[Ints]) -> int:
+    """How many tokens all of them begin with."""
+    return min((common(prompts[0], prompt) for prompt in prompts), default=0)
+
+
+def _together(model: Model, prompts: list[Ints], every: list[int], writing: Writing, budget: int) -> None:
+    """Prefills a budget of some prompts at a time, which go on in seats if no layer of the first few needs a mask."""
+    most, cpu = min(len(every), max(1, HELD // writing.limit)), model.device.type == "cpu"
 
     def prefilled(some: list[int], room: int) -> Group:
         return some, Decoder(model, [prompts[i] for i in some], room=room, ahead=writing.limit)
@@ -122,20 +139,20 @@ def _together(model: Model, prompts: list[Ints], writing: Writing, budget: int) 
         for batch in in_batches([prompts[i] for i in of], extra=0, budget=budget):
             yield [of[at] for at in batch]
 
-    every, cpu = list(range(len(prompts))), model.device.type == "cpu"
     pieces = groups(every, min(budget, PIECE) if cpu else budget)
-    if not every:
-        return
     first = prefilled(next(pieces), most * writing.limit)
-    with laid_out(model.network, len(prompts)):
+    with laid_out(model.network, len(every)):
         if first[1].cache.masked or not cpu:
             rest = groups(sorted(set(every) - set(first[0])), budget)
             others = (prefilled(some, most * writing.limit) for some in rest)
             for some, decoder in chain([first], others):
                 _in_rows(decoder, some, writing, most)
         else:
+            begun = _begun([prompts[i] for i in every])
+            room = max(len(prompts[i]) for i in every) - begun + writing.limit
+            seats = Seats(first[1].cache, first[1].before(begun), min(AT_ONCE, most, max(1, SEATED // room)), room)
             others = (prefilled(some, 0) for some in pieces)
-            _in_seats(model, chain([first], others), prompts, writing, min(AT_ONCE, most))
+            _in_seats(model, seats, Line(chain([first], others), begun, writing), prompts, writing)
 
 
 def _in_rows(decoder: Decoder, prompts: list[int], writing: Writing, most: int) -> None:
@@ -150,15 +167,9 @@ def _in_rows(decoder: Decoder, prompts: list[int], writing: Writing, most: int) 
             rows = decoder.step(rows.take(keep), [writing.tokens[i][-1] for i in live])
 
 
-def _in_seats(model: Model, groups: Iterator[Group], prompts: list[Ints], writing: Writing, count: int) -> None:
+def _in_seats(model: Model, seats: Seats, line: Line, prompts: list[Ints], writing: Writing) -> None:
     """So many prompts at a time, whichever group they are of, each begun where another has ended."""
-    begun = min(common(prompts[0], prompt) for prompt in prompts)
-    room = max(map(len, prompts)) - begun + writing.limit
-    room += -room % GROWTH
-    count = min(count, max(1, SEATED // room))
-    first = next(groups)
-    seats = Seats(first[1].cache, first[1].before(begun), count, room)
-    line = Line(chain([first], groups), begun, writing)
+    count = len(seats.length)
     who: dict[int, int] = {}
     while True:
         free = [seat for seat in range(count) if seat not in who]

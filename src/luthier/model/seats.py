@@ -36,7 +36,8 @@ class Seats:
         """(count,) tokens in each seat."""
         self._hidden = torch.empty(0)
         self._shared = {n: tuple(by_head(held[shared]) for held in cache.layer(n)) for n in cache.layers}
-        self._room = {n: _room(*cache.layer(n), count * room) for n in cache.layers}
+        tokens = count * -(-room // GROWTH) * GROWTH
+        self._room = {n: _room(*cache.layer(n), tokens) for n in cache.layers}
         self._own = {n: [_seats(one, count, 0) for one in some] for n, some in self._room.items()}
 
     def sit(self, seats: Sequence[int], cache: Cache, own: Tensor, lengths: Tensor) -> None:
@@ -121,7 +122,6 @@ class Seats:
 def _room(keys: Tensor, values: Tensor, tokens: int) -> list[Tensor]:
     """Memory of one layer: scores are sums that must not be rounded, so keys are held in float32 or better."""
     exact = torch.promote_types(keys.dtype, torch.float32)
-    tokens += -tokens % GROWTH
     return [keys.new_empty(tokens, *keys.shape[1:], dtype=exact), values.new_empty(tokens, *values.shape[1:])]
 
 
