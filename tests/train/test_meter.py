@@ -85,3 +85,15 @@ def test_a_system_that_keeps_no_high_water_mark_is_asked_otherwise(tmp_path: Pat
     assert _largest_resident() > 2**24
     (tmp_path / "status").write_text("VmHWM:\t  20 kB\n")
     assert _high_water(tmp_path / "status") == 20 * 1024
+
+
+def test_the_assumption_of_a_run_that_went_on_counts_what_its_energy_counts() -> None:
+    first = Meter(CPU, processor=[], graphics=[]).start()
+    busy(0.1)
+    before = first.read()
+    again = Meter(CPU, processor=[], graphics=[]).start()
+    busy(0.2)
+    cost = again.read().after(before)
+    assert cost.energy_wh * 3600 == pytest.approx(WATTS_PER_BUSY_CORE * cost.busy_s)
+    assert f"x {cost.busy_s:.1f} s" in (cost.assumption or "")
+    assert cost.busy_s > before.busy_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from luthier.data.ledger import write_ledger
@@ -71,15 +71,8 @@ class Spent:
 
     def read(self) -> Cost:
         """This sitting and those before it."""
-        now, before = self.meter.read(), self._before
-        if before is None:
-            return now
-        return replace(
-            now,
-            seconds=before.seconds + now.seconds,
-            energy_wh=before.energy_wh + now.energy_wh,
-            peak_bytes=max(before.peak_bytes, now.peak_bytes),
-        )
+        now = self.meter.read()
+        return now if self._before is None else now.after(self._before)
 
     def note(self) -> None:
         """Writes the figures down, for a run that goes on later."""

@@ -12,6 +12,7 @@ from luthier.methods import switched_off
 from luthier.methods.store import adapter_files
 from luthier.methods.tuned import open_adapter, open_tuned
 from luthier.model.accept import open_model
+from luthier.model.find import find
 from luthier.model.load import Model, ModelOptions
 from luthier.recipe import Recipe
 from luthier.run.assistant import recipe_of
@@ -49,7 +50,7 @@ class Target:
 
 
 def target(name: str) -> Target:
-    """What a name on the command line means. Raises ModelError for an adapter that names no base."""
+    """What a name on the command line means. Raises ModelError where it leads nowhere, or an adapter names no base."""
     folder = Path(name)
     if (folder / "recipe.yaml").is_file():
         return Target(name, run=folder, recipe=recipe_of(folder))
@@ -57,7 +58,11 @@ def target(name: str) -> Target:
         return Target(name, adapter=folder, base=_base(folder))
     base, plus, above = name.partition("+")
     if plus and adapter_files(Path(above)) is not None:
+        find(base)
         return Target(name, adapter=Path(above), base=base)
+    if "=" in name and not folder.exists():
+        raise ModelError(f"{name!r} is no model, and settings of a recipe are not taken here: --help tells what is")
+    find(name)
     return Target(name, base=name)
 
 

@@ -11,7 +11,7 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -37,6 +37,21 @@ class Cost:
     energy_source: Source
     assumption: str | None
     """What the energy figure takes for granted; None where nothing is."""
+    busy_s: float = 0.0
+    """Processor time, by which energy is assumed where no counter tells it."""
+
+    def after(self, before: Cost) -> Cost:
+        """This and what was spent before it."""
+        busy = before.busy_s + self.busy_s
+        told = None if self.assumption is None else self.assumption.replace(_assumed(self.busy_s), _assumed(busy))
+        return replace(
+            self,
+            seconds=before.seconds + self.seconds,
+            energy_wh=before.energy_wh + self.energy_wh,
+            peak_bytes=max(before.peak_bytes, self.peak_bytes),
+            assumption=told,
+            busy_s=busy,
+        )
 
 
 @dataclass(slots=True)
@@ -88,8 +103,9 @@ class Meter:
         """What was spent since the start."""
         self.sample()
         seconds = time.perf_counter() - self.began
-        joules, source, assumption = self._energy(time.process_time() - self.began_processor)
-        return Cost(seconds, peak_bytes(self.device), joules / JOULES_PER_WH, source, assumption)
+        busy_s = time.process_time() - self.began_processor
+        joules, source, assumption = self._energy(busy_s)
+        return Cost(seconds, peak_bytes(self.device), joules / JOULES_PER_WH, source, assumption, busy_s)
 
     def _energy(self, busy_s: float) -> tuple[float, Source, str | None]:
         counted = sum(counter.spent for counter in (*self.processor, *self.graphics))
@@ -98,11 +114,15 @@ class Meter:
         unseen = unseen if self.device.type == "cuda" and not self.graphics else ""
         if self.processor:
             return counted, "RAPL", whole + unseen
-        assumed = f"{WATTS_PER_BUSY_CORE:g} W per busy core x {busy_s:.1f} s of processor time"
+        assumed = _assumed(busy_s)
         joules = counted + WATTS_PER_BUSY_CORE * busy_s
         if self.graphics:
             return joules, "NVML", f"{whole}; processor: {assumed}"
         return joules, "assumed", assumed + unseen
+
+
+def _assumed(busy_s: float) -> str:
+    return f"{WATTS_PER_BUSY_CORE:g} W per busy core x {busy_s:.1f} s of processor time"
 
 
 def peak_bytes(device: torch.device) -> int:
