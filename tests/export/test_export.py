@@ -64,7 +64,7 @@ def test_the_adapter_of_a_method_without_a_place_in_a_model_opens_on_its_base(
     made = export(write_run(tmp_path / "run", base, method), tmp_path / "out", format=Adapter(), trial=TRIAL)
     assert made.parity.same == TRIAL.answers
     assert target(str(made.folder)).base == str(base)
-    assert target(f"other+{made.folder}").base == "other"
+    assert target(f"own/other+{made.folder}").base == "own/other"
     opened = open_adapter(made.folder, ModelOptions(str(base), dtype="float32", device="cpu"))
     opened.network.set_attn_implementation("sdpa")
     torch.testing.assert_close(logits(opened.network), logits(tuned_network(base, method)), rtol=0, atol=1e-4)
